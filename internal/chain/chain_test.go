@@ -1,0 +1,173 @@
+package chain_test
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/amaretti-go/amaretti/internal/chain"
+)
+
+func unhex(t testing.TB, s string) (sig [chain.Size]byte) {
+	t.Helper()
+	require.Equal(t, chain.Size, copy(sig[:], must(hex.DecodeString(s))))
+	return sig
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+func root(h *chain.Hasher, rootKey []byte, identifier string) [chain.Size]byte {
+	derived := chain.DeriveKey(rootKey)
+	return h.Root(&derived, identifier)
+}
+
+// The first vectors of the README of libmacaroons, which every library reproduces.
+func TestKnownAnswers(t *testing.T) {
+	var h chain.Hasher
+	sig := root(&h, []byte("this is our super secret key; only we should know it"), "we used our secret key")
+	require.Equal(t, unhex(t, "e3d9e02908526c4c0039ae15114115d97fdd68bf2ba379b342aaf0f617d0552f"), sig)
+	for _, step := range []struct{ condition, want string }{
+		{"account = 3735928559", "1efe4763f290dbce0c1d08477367e11f4eee456a64933cf662d79772dbb82128"},
+		{"time < 2020-01-01T00:00", "b5f06c8c8ef92f6c82c6ff282cd1f8bd1849301d09a2db634ba182536a611c49"},
+		{"email = alice@example.org", "ddf553e46083e55b8d71ab822be3d8fcf21d6bf19c40d617bb9fb438934474b6"},
+	} {
+		h.FirstParty(&sig, step.condition)
+		require.Equal(t, unhex(t, step.want), sig, step.condition)
+	}
+	require.Equal(t, 4, h.Links())
+}
+
+func TestKnownAnswersWithThirdParty(t *testing.T) {
+	var h chain.Hasher
+	rootKey := []byte("this is a different super-secret key; never use the same secret twice")
+	sig := root(&h, rootKey, "we used our other secret key")
+	h.FirstParty(&sig, "account = 3735928559")
+	require.Equal(t, unhex(t, "1434e674ad84fdfdc9bc1aa00785325c8b6d57341fc7ce200ba4680c80786dda"), sig)
+
+	caveatID := "this was how we remind auth of key/pred"
+	caveatRootKey := []byte("4; guaranteed random by a fair toss of the dice")
+	caveatKey := chain.DeriveKey(caveatRootKey)
+	vid := chain.SealWithNonce(&sig, &caveatKey, [24]byte{})
+	opened, ok := chain.Open(&sig, vid)
+	require.True(t, ok)
+	require.Equal(t, caveatKey, opened)
+
+	h.ThirdParty(&sig, vid, caveatID)
+	require.Equal(t, unhex(t, "d27db2fd1f22760e4c3dae8137e2d8fc1df6c0741c18aed4b97256bf78d1f55c"), sig)
+
+	discharge := root(&h, caveatRootKey, caveatID)
+	h.FirstParty(&discharge, "time < 2020-01-01T00:00")
+	require.Equal(t, unhex(t, "2ed1049876e9d5840950274b579b0770317df54d338d9d3039c7c67d0d91d63c"), discharge)
+	h.Bind(&sig, &discharge)
+	require.Equal(t, unhex(t, "d115ef1c133b1126978d5ab27f69d99ba9d0468cd6c1b7e47b8c1c59019cb019"), discharge)
+}
+
+func TestOpenRefuses(t *testing.T) {
+	sig, key := [chain.Size]byte{1}, [chain.Size]byte{2}
+	vid := chain.Seal(&sig, &key)
+	require.Len(t, vid, chain.SealedSize)
+	for i := range len(vid) {
+		for bit := range 8 {
+			flipped := []byte(vid)
+			flipped[i] ^= 1 << bit
+			opened, ok := chain.Open(&sig, string(flipped))
+			require.False(t, ok, "byte %d bit %d", i, bit)
+			require.Zero(t, opened)
+		}
+	}
+	for _, size := range []int{0, 1, 23, 24, 40, 71, 73, 1000} {
+		_, ok := chain.Open(&sig, strings.Repeat("x", size))
+		require.False(t, ok, size)
+	}
+	_, ok := chain.Open(&[chain.Size]byte{3}, vid)
+	require.False(t, ok, "under another signature")
+	require.NotEqual(t, vid, chain.Seal(&sig, &key), "nonces repeat")
+}
+
+// Moving a byte between the parts of a third-party caveat, or turning it into a
+// first-party one, must change the signature.
+func TestLinksAreDistinct(t *testing.T) {
+	var h chain.Hasher
+	sig := [chain.Size]byte{7}
+	seen := map[[chain.Size]byte]string{}
+	for _, c := range [][2]string{{"ab", "c"}, {"a", "bc"}, {"abc", ""}, {"", "abc"}, {"c", "ab"}} {
+		got := sig
+		h.ThirdParty(&got, c[0], c[1])
+		require.Empty(t, seen[got])
+		seen[got] = c[0] + "|" + c[1]
+	}
+	for _, c := range []string{"abc", "ab", "", "a\x00bc"} {
+		got := sig
+		h.FirstParty(&got, c)
+		require.Empty(t, seen[got])
+		seen[got] = c
+	}
+}
+
+func TestNoAllocationPerLink(t *testing.T) {
+	var h chain.Hasher
+	sig := [chain.Size]byte{1}
+	vid := chain.Seal(&sig, &sig)
+	other := sig
+	long := strings.Repeat("x", 4<<10)
+	h.FirstParty(&sig, long) // the scratch space is taken once
+	for _, condition := range []string{"", "short", long[:191], long[:192], long[:193], long} {
+		require.Zero(t, testing.AllocsPerRun(100, func() { h.FirstParty(&sig, condition) }), len(condition))
+		require.Zero(t, testing.AllocsPerRun(100, func() { h.ThirdParty(&sig, vid, condition) }), len(condition))
+	}
+	require.Zero(t, testing.AllocsPerRun(100, func() {
+		var fresh chain.Hasher
+		fresh.FirstParty(&sig, "time-before 2030-01-01T00:00:00Z")
+	}), "a hasher on the stack")
+	require.Zero(t, testing.AllocsPerRun(100, func() { h.Bind(&other, &sig) }))
+}
+
+func slow(key [chain.Size]byte, message string) (sig [chain.Size]byte) {
+	mac := hmac.New(sha256.New, key[:])
+	mac.Write([]byte(message))
+	mac.Sum(sig[:0])
+	return sig
+}
+
+// FuzzLinks compares with crypto/hmac. One hasher computes all links of an
+// input, so that what one leaves in the scratch space would show in the next.
+func FuzzLinks(f *testing.F) {
+	f.Add([]byte("key"), "identifier", "condition", "verification id")
+	f.Add([]byte{}, "", "", "")
+	f.Add(make([]byte, 64), strings.Repeat("i", 191), strings.Repeat("c", 192), strings.Repeat("v", 193))
+	f.Add(make([]byte, 65), strings.Repeat("i", 5000), "c", strings.Repeat("v", 72))
+	f.Fuzz(func(t *testing.T, rootKey []byte, identifier, condition, vid string) {
+		var h chain.Hasher
+		derived := chain.DeriveKey(rootKey)
+		var label [chain.Size]byte
+		copy(label[:], "macaroons-key-generator")
+		require.Equal(t, slow(label, string(rootKey)), derived)
+
+		sig := h.Root(&derived, identifier)
+		require.Equal(t, slow(derived, identifier), sig)
+
+		first := sig
+		h.FirstParty(&first, condition)
+		require.Equal(t, slow(sig, condition), first)
+
+		a, b := slow(first, vid), slow(first, condition)
+		third := first
+		h.ThirdParty(&third, vid, condition)
+		require.Equal(t, slow(first, string(a[:])+string(b[:])), third)
+
+		var zero [chain.Size]byte
+		a, b = slow(zero, string(first[:])), slow(zero, string(third[:]))
+		h.Bind(&first, &third)
+		require.Equal(t, slow(zero, string(a[:])+string(b[:])), third)
+		require.Equal(t, 8, h.Links())
+	})
+}
