@@ -1,0 +1,5 @@
+//go:build !race
+
+package caveat_test
+
+const raceEnabled = false

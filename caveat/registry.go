@@ -1,0 +1,166 @@
+package caveat
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Registry is the set of kinds that a service understands: the standard kinds, and those added by
+// [Registry.With]. It is an immutable value and safe for concurrent use. The zero Registry is [Standard].
+type Registry struct{ added map[string]Definition }
+
+// Standard is the registry of the standard kinds; the package documentation lists them.
+func Standard() Registry { return Registry{} }
+
+// With is the registry with more kinds. Two kinds of one name are an error, and so are a kind that [Define] found
+// fault with and a name that belongs to the library: time-before, time-after, allow, deny, audience, branch,
+// declared and error. All problems are reported at once, and then the result is the zero Registry. A Kind behind a
+// pointer is copied, and of a struct that embeds one only the Kind is taken.
+func (r Registry) With(kinds ...Definition) (Registry, error) {
+	added := maps.Clone(r.added)
+	if added == nil {
+		added = make(map[string]Definition, len(kinds))
+	}
+	var problems []error
+	for i, kind := range kinds {
+		if kind = itself(kind); kind == nil {
+			problems = append(problems, fmt.Errorf("kind %d is nil", i))
+			continue
+		}
+		name := kind.Name()
+		_, again := r.lookup(name)
+		if !again {
+			_, again = added[name]
+		}
+		switch err := kind.problem(); {
+		case err != nil:
+			problems = append(problems, fmt.Errorf("kind %d: %s", i, unprefixed(err)))
+		case slices.Contains(reserved, name):
+			problems = append(problems, fmt.Errorf("kind %d: the name %s is reserved", i, quote(name)))
+		case again:
+			problems = append(problems, fmt.Errorf("kind %d: the name %s is taken", i, quote(name)))
+		default:
+			added[name] = kind
+		}
+	}
+	if err := errors.Join(problems...); err != nil {
+		return Registry{}, fmt.Errorf(prefix+"registry: %w", err)
+	}
+	return Registry{added}, nil
+}
+
+// itself is the Kind that a Definition is, points to or embeds, or nil if there is none. What points to a Kind could
+// be changed once it is in a Registry, and what embeds one can say that it has another name.
+func itself(kind Definition) (self Definition) {
+	defer func() { _ = recover() }() // nil somewhere on the way to the Kind
+	return kind.self()
+}
+
+// Names lists the kinds in alphabetical order. The slice is the caller's.
+func (r Registry) Names() []string {
+	names := slices.Collect(maps.Keys(r.added))
+	for _, kind := range standard {
+		names = append(names, kind.name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Check decides one condition: nil if the request satisfies it. Everything else denies, and [IsUndecided] tells
+// "no" from "don't know". It builds nothing to keep and, on success, allocates nothing for the standard kinds. A
+// context that has already ended decides nothing.
+func (r Registry) Check(ctx context.Context, req *Request, condition string) error {
+	return about(condition, r.check(ctx, req, condition))
+}
+
+func (r Registry) check(ctx context.Context, req *Request, condition string) (err error) {
+	defer recovered(&err)
+	if err := ready(ctx, req); err != nil {
+		return err
+	}
+	kind, argument, err := r.parse(condition)
+	if err != nil {
+		return err
+	}
+	return kind.check(ctx, req, argument)
+}
+
+// Compile parses one condition, to check it again and again. The Predicate does not keep the condition's memory.
+func (r Registry) Compile(condition string) (Predicate, error) {
+	run, err := r.compile(condition)
+	if err != nil {
+		return Predicate{}, about(condition, err)
+	}
+	return Predicate{quote(condition), run}, nil
+}
+
+func (r Registry) compile(condition string) (run func(context.Context, *Request) error, err error) {
+	defer recovered(&err)
+	kind, argument, err := r.parse(condition)
+	if err != nil {
+		return nil, err
+	}
+	return kind.compile(strings.Clone(argument))
+}
+
+func (r Registry) parse(condition string) (Definition, string, error) {
+	name, argument := nextWord(condition)
+	kind, ok := r.lookup(name)
+	if ok && isText(condition) { // the name of a kind is well-formed, and long enough for the quick way of isText
+		return kind, argument, nil
+	}
+	if _, _, err := ParseCondition(condition); err != nil {
+		return nil, "", err
+	}
+	return nil, "", ErrUnknown
+}
+
+func (r Registry) lookup(name string) (Definition, bool) {
+	for i := range standard {
+		if standard[i].name == name {
+			return standard[i].Definition, true
+		}
+	}
+	kind, ok := r.added[name]
+	return kind, ok
+}
+
+// ready refuses what no checker should have to think about.
+func ready(ctx context.Context, req *Request) error {
+	if req == nil {
+		return absent("no request")
+	}
+	return ctx.Err()
+}
+
+// Predicate is a condition that has been parsed; see [Registry.Compile]. It may be kept, and used by many
+// goroutines at once. The zero Predicate denies.
+type Predicate struct {
+	quoted string
+	run    func(context.Context, *Request) error
+}
+
+// Check decides as [Registry.Check] does.
+func (p Predicate) Check(ctx context.Context, req *Request) error {
+	if p.run == nil {
+		return errZeroPredicate
+	}
+	if err := p.check(ctx, req); err != nil {
+		return &conditionError{p.quoted, err}
+	}
+	return nil
+}
+
+var errZeroPredicate = fmt.Errorf("%w: zero Predicate: use Registry.Compile", ErrMalformed)
+
+func (p Predicate) check(ctx context.Context, req *Request) (err error) {
+	defer recovered(&err)
+	if err := ready(ctx, req); err != nil {
+		return err
+	}
+	return p.run(ctx, req)
+}
