@@ -1,0 +1,94 @@
+package verifier
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/amaretti-go/amaretti/macaroon"
+)
+
+// Record is what the audit hook is told of one decision. There is one for each
+// Verify, VerifyText and [Authentic.Check], and for each [Verifier.Authenticate]
+// that failed. It holds no signature and no key.
+type Record struct {
+	Time      time.Time     // when the decision began
+	Elapsed   time.Duration // how long it took
+	Operation string        // as asked for; empty where none was
+
+	// Verified is the decision if it is to allow, Err if it is not. One of them
+	// is nil.
+	Verified *Verified
+	Err      *Error
+
+	// What the token says of itself. In a refusal of class unauthenticated it is
+	// only claimed.
+	Reference string           // see Verified.Reference; empty if nothing was parsed, or too much
+	KeyID     string           // empty if foreign or not parsed
+	TokenID   macaroon.TokenID // zero if foreign or not parsed
+	Caveats   []string         // names of the conditions in order, "third-party" for others
+}
+
+func (v *Verifier) audit(ctx context.Context, c macaroon.Credential, operation string, verified *Verified, err *Error, start time.Time) {
+	if v.options.Audit == nil {
+		return
+	}
+	r := Record{Time: start, Operation: operation, Verified: verified, Err: err}
+	// What is over a limit is not worth even this work.
+	if view := c.Inspect(); view.Len() > 0 && (err == nil || err.Reason != OverLimit) {
+		primary := view.At(0)
+		r.Reference = reference(primary.Identifier(), primary.Caveats())
+		r.Caveats = names(view)
+		if id, err := macaroon.ParseIdentifier(primary.Identifier()); err == nil && v.foreign == nil {
+			r.KeyID, r.TokenID = id.KeyID, id.TokenID
+		}
+	}
+	r.Elapsed = v.options.Now().Sub(start)
+	v.options.Audit(ctx, r)
+}
+
+// names lists the names of conditions without their arguments, which may say
+// more than a log should.
+func names(view macaroon.Unverified) (list []string) {
+	for i := range view.Len() {
+		for _, c := range view.At(i).Caveats().All() {
+			name := "third-party"
+			if !c.ThirdParty() {
+				name, _, _ = strings.Cut(c.ID, " ")
+				name = name[:min(len(name), maxName)]
+			}
+			list = append(list, name)
+		}
+	}
+	return list
+}
+
+const maxName = 64 // bytes of a name in a record, since a holder chooses it
+
+// AuditLog is an audit hook that writes to a log: what is allowed at level info,
+// undecided at error, all else at warn.
+func AuditLog(logger *slog.Logger) func(context.Context, Record) {
+	return func(ctx context.Context, r Record) {
+		level, attrs := slog.LevelInfo, []slog.Attr{slog.String("operation", r.Operation)}
+		decision := "allowed"
+		if r.Err != nil {
+			decision = r.Err.Class().String()
+			level = slog.LevelWarn
+			if r.Err.Class() == Undecided {
+				level = slog.LevelError
+			}
+			attrs = append(attrs, slog.Any("refusal", r.Err))
+		} else {
+			attrs = append(attrs, slog.String("subject", r.Verified.Subject()))
+		}
+		attrs = append(attrs,
+			slog.String("reference", r.Reference),
+			slog.String("key", r.KeyID),
+			slog.String("token", r.TokenID.String()),
+			slog.String("caveats", strings.Join(r.Caveats, ",")),
+			slog.Duration("elapsed", r.Elapsed),
+		)
+		logger.LogAttrs(ctx, level, decision, attrs...)
+	}
+}

@@ -1,0 +1,216 @@
+package verifier_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/amaretti-go/amaretti/caveat"
+	"github.com/amaretti-go/amaretti/macaroon"
+	"github.com/amaretti-go/amaretti/verifier"
+)
+
+func TestAuditOncePerDecision(t *testing.T) {
+	var records []verifier.Record
+	s := newService(t, verifier.Options{Audit: func(_ context.Context, r verifier.Record) { records = append(records, r) }})
+	token := s.mint(t, thirdParty("a"))
+	good, missing := present(t, token, discharge(t, "a")), present(t, token)
+	text := must(good.Encode())(t)
+	last := func() verifier.Record {
+		t.Helper()
+		require.Len(t, records, 1)
+		r := records[0]
+		records = nil
+		require.True(t, (r.Verified == nil) != (r.Err == nil))
+		return r
+	}
+
+	who, err := s.VerifyText(ctx, text, read, caveat.Facts{})
+	require.NoError(t, err)
+	r := last()
+	require.Equal(t, read, r.Operation)
+	require.Same(t, who, r.Verified)
+	require.Equal(t, who.Reference(), r.Reference)
+	require.Equal(t, who.KeyID(), r.KeyID)
+	require.Equal(t, who.TokenID(), r.TokenID)
+	require.Equal(t, []string{"time-before", "audience", "allow", "third-party"}, r.Caveats)
+
+	_, err = s.VerifyText(ctx, text, "orders.write", caveat.Facts{})
+	require.Same(t, err, error(last().Err))
+	_, err = s.VerifyText(ctx, "garbage!", read, caveat.Facts{})
+	require.Error(t, err)
+	require.Empty(t, last().Reference)
+	_, err = s.Verify(ctx, missing, read, caveat.Facts{})
+	require.Error(t, err)
+	require.Equal(t, verifier.MissingDischarge, last().Err.Reason)
+	_, err = s.Verify(ctx, macaroon.Credential{}, read, caveat.Facts{})
+	require.Error(t, err)
+	require.Equal(t, verifier.Malformed, last().Err.Reason)
+	_, err = s.Authenticate(ctx, missing)
+	require.Error(t, err)
+	require.Empty(t, last().Operation)
+
+	a, err := s.Authenticate(ctx, good)
+	require.NoError(t, err)
+	require.Empty(t, records, "not a decision yet")
+	_, err = a.Check(ctx, read, caveat.Facts{})
+	require.NoError(t, err)
+	last()
+	_, err = a.Check(ctx, "", caveat.Facts{})
+	require.Error(t, err)
+	last()
+
+	refusal := s.Refuse(ctx, read, verifier.NothingPresented, nil)
+	require.Same(t, refusal, last().Err)
+	require.ErrorIs(t, refusal, verifier.ErrUnauthenticated)
+
+	long := present(t, narrow(t, token, macaroon.Condition(strings.Repeat("n", 1000))))
+	_, _ = s.Verify(ctx, long, read, caveat.Facts{})
+	require.Len(t, last().Caveats[4], 64)
+}
+
+func TestAuditOfForeignTokens(t *testing.T) {
+	var record verifier.Record
+	hook := func(_ context.Context, r verifier.Record) { record = r }
+	s := newService(t, verifier.Options{})
+	v := foreignVerifier(t, verifier.Options{Audit: hook, Limits: macaroon.Limits{Caveats: 4}})
+	_, err := v.Verify(ctx, present(t, s.mint(t)), read, noFacts) // with an identifier that looks native
+	require.Error(t, err)
+	require.Empty(t, record.KeyID)
+	require.Zero(t, record.TokenID)
+	require.NotEmpty(t, record.Reference)
+
+	// What is over a limit costs the audit nothing either.
+	_, err = v.Verify(ctx, present(t, s.mint(t, macaroon.Condition("x"), macaroon.Condition("y"))), read, noFacts)
+	require.Error(t, err)
+	require.Equal(t, verifier.OverLimit, record.Err.Reason)
+	require.Empty(t, record.Reference)
+	require.Empty(t, record.Caveats)
+}
+
+// Two tokens that differ in what a third party's caveat seals are two.
+func TestReferencesDiffer(t *testing.T) {
+	s := newService(t, verifier.Options{})
+	token := s.mint(t)
+	seen := map[string]bool{}
+	for _, m := range []macaroon.Macaroon{token, narrow(t, token, thirdParty("a")), narrow(t, token, thirdParty("a")), narrow(t, token, macaroon.Condition("a"))} {
+		var list []macaroon.Macaroon
+		if m.Inspect().Caveats().Len() > 3 && m.Inspect().Caveats().At(3).ThirdParty() {
+			list = append(list, discharge(t, "a"))
+		}
+		a := must(s.Authenticate(ctx, present(t, m, list...)))(t)
+		require.False(t, seen[a.Reference()])
+		seen[a.Reference()] = true
+	}
+}
+
+func TestInstancesDiffer(t *testing.T) {
+	s := newService(t, verifier.Options{})
+	seen := map[string]bool{}
+	for range 50 {
+		e := s.Refuse(ctx, read, verifier.NothingPresented, nil)
+		require.NotEmpty(t, e.Instance)
+		require.False(t, seen[e.Instance])
+		seen[e.Instance] = true
+	}
+}
+
+func TestReasons(t *testing.T) {
+	require.Equal(t, verifier.ClassUnset, verifier.ReasonUnset.Class())
+	require.Equal(t, "unset", verifier.ReasonUnset.String())
+	require.Equal(t, "unset", verifier.Reason(255).String())
+	require.Equal(t, verifier.ClassUnset, verifier.Reason(255).Class())
+	names := map[string]bool{}
+	for r := verifier.ReasonUnset + 1; r <= verifier.CheckUndecided; r++ {
+		require.NotEqual(t, verifier.ClassUnset, r.Class(), r)
+		require.NotEmpty(t, r.String())
+		require.False(t, names[r.String()], r)
+		names[r.String()] = true
+	}
+	var zero verifier.Error
+	for _, sentinel := range []error{verifier.ErrUnauthenticated, verifier.ErrDenied, verifier.ErrUndecided, verifier.ErrExpired} {
+		require.NotErrorIs(t, &zero, sentinel)
+	}
+}
+
+func TestSecretsDontPrint(t *testing.T) {
+	source := newFakeSource()
+	var out bytes.Buffer
+	hook := verifier.AuditLog(slog.New(slog.NewJSONHandler(&out, nil)))
+	plain := verifier.AuditLog(slog.New(slog.NewTextHandler(&out, nil)))
+	v := must(verifier.New(source, "orders", verifier.Options{Audit: func(ctx context.Context, r verifier.Record) {
+		hook(ctx, r)
+		plain(ctx, r)
+		fmt.Fprintf(&out, "%v %+v %#v %s %q %x\n", r, r, r, r, r, r)
+	}}))(t)
+	fixed := must(verifier.FixedKey(source.key(), verifier.ForeignGrant{Operations: []string{"*"}}))(t)
+	foreign := must(verifier.NewForeign(fixed, "orders", verifier.Options{InsecureNoExpiry: true, InsecureNoAudience: true}))(t)
+	token := mintFrom(t, source, thirdParty("a"))
+	d := discharge(t, "a")
+	good := present(t, token, d)
+
+	print := func(values ...any) {
+		type holder struct{ v any } // where fmt calls no methods
+		for _, v := range values {
+			for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+				fmt.Fprintf(&out, verb+verb+"\n", v, holder{v})
+			}
+			for _, logger := range []*slog.Logger{slog.New(slog.NewJSONHandler(&out, nil)), slog.New(slog.NewTextHandler(&out, nil))} {
+				logger.Info("value", "v", v)
+			}
+			func() {
+				defer func() { fmt.Fprintln(&out, recover()) }()
+				panic(v)
+			}()
+		}
+	}
+	who := must(v.Verify(ctx, good, read, caveat.Facts{}))(t)
+	a := must(v.Authenticate(ctx, good))(t)
+	print(v, *v, foreign, fixed, who, *who, a)
+	for _, c := range []macaroon.Credential{present(t, token), unbound(t, token, d), present(t, narrow(t, token, macaroon.Condition("error x")), d)} {
+		_, err := v.Verify(ctx, c, read, caveat.Facts{})
+		require.Error(t, err)
+		print(err, fmt.Errorf("wrapped: %w", err))
+		fmt.Fprintln(&out, err.(*verifier.Error).Detail())
+	}
+	require.Contains(t, out.String(), `"reason":"missing-discharge"`)
+	require.Contains(t, out.String(), `level=WARN msg=denied`)
+
+	derived, _, err := source.RootSignature(ctx, token.Identifier())
+	require.NoError(t, err)
+	secrets := [][]byte{source.key(), derived[:]}
+	for _, data := range [][]byte{must(token.MarshalBinary())(t), must(d.MarshalBinary())(t), binary(t, good)} {
+		secrets = append(secrets, data[len(data)-32:])
+	}
+	for i, secret := range secrets {
+		for _, form := range []string{
+			string(secret), hex.EncodeToString(secret), strings.ToUpper(hex.EncodeToString(secret)),
+			base64.StdEncoding.EncodeToString(secret)[:40], base64.RawURLEncoding.EncodeToString(secret)[:40],
+			strings.Trim(fmt.Sprint(secret), "[]"), fmt.Sprintf("%q", secret),
+		} {
+			require.NotContains(t, out.String(), form, "secret %d", i)
+		}
+	}
+}
+
+func TestAuditLogLevels(t *testing.T) {
+	var out bytes.Buffer
+	source := newFakeSource()
+	v := must(verifier.New(source, "orders", verifier.Options{Audit: verifier.AuditLog(slog.New(slog.NewTextHandler(&out, nil)))}))(t)
+	c := present(t, mintFrom(t, source))
+	_, err := v.Verify(ctx, c, read, caveat.Facts{})
+	require.NoError(t, err)
+	require.Contains(t, out.String(), "level=INFO msg=allowed operation=orders.read")
+	source.broken.Store(true)
+	_, err = v.Verify(ctx, c, read, caveat.Facts{})
+	require.Error(t, err)
+	require.Contains(t, out.String(), "level=ERROR msg=undecided")
+	require.Contains(t, out.String(), err.(*verifier.Error).Instance)
+}

@@ -1,0 +1,319 @@
+package verifier
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/amaretti-go/amaretti/internal/chain"
+	"github.com/amaretti-go/amaretti/macaroon"
+)
+
+// proof is that a credential is authentic, and what that rests on. It is
+// immutable.
+type proof struct {
+	credential macaroon.Credential
+	identifier macaroon.Identifier // zero if foreign
+	root       root
+}
+
+// root is the answer of a source.
+type root struct {
+	sig   [chain.Size]byte
+	grant ForeignGrant // zero if native
+	epoch uint64       // read before the signature was asked for
+	asked time.Time    // zero if the source has an epoch
+}
+
+// prove does all that is decided by cryptography: limits, then the root
+// signature, then the whole chain of every macaroon. Nothing of the
+// application's sees any of the token before all of that held.
+func (v *Verifier) prove(ctx context.Context, c macaroon.Credential, now time.Time, p *proof) *Error {
+	if err := ctx.Err(); err != nil {
+		return refuse(ContextDone, err)
+	}
+	view := c.Inspect()
+	if refusal := withinLimits(view, &v.limits); refusal != nil {
+		return refusal
+	}
+	p.credential = c
+	identifier := view.At(0).Identifier()
+	if v.foreign == nil {
+		var err error
+		if p.identifier, err = macaroon.ParseIdentifier(identifier); err != nil {
+			return refuseAt(Malformed, 0, -1, err)
+		}
+	}
+	known, refusal := v.ask(ctx, identifier, &p.root)
+	if refusal != nil {
+		return refusal
+	}
+	if !known {
+		// Walk all the same, so that an unknown key costs what a bad signature
+		// costs and can't be told from it by a clock.
+		p.root.sig = *v.decoy.Value()
+	}
+
+	w := walk{view: view, depth: v.limits.Depth}
+	refusal = w.run(p.root.sig)
+	if !known {
+		return refuseAt(UnknownKey, 0, -1, nil) // however the walk ended
+	}
+	if refusal != nil {
+		return refusal
+	}
+	if refusal = p.complete(); refusal != nil {
+		return refusal
+	}
+	if len(w.missing) > 0 {
+		// Everything presented is authentic; but who holds an expired token need
+		// not go and get discharges for it.
+		if _, expired := v.terms(p, now); expired != nil {
+			return expired
+		}
+		refusal = refuse(MissingDischarge, nil)
+		refusal.Missing = w.missing
+		return refusal
+	}
+	return nil
+}
+
+func (p *proof) minterCaveats() int {
+	if p.identifier.KeyID == "" {
+		return p.root.grant.MinterCaveats
+	}
+	return p.identifier.Caveats
+}
+
+// complete holds the primary macaroon to the number of caveats that its minter
+// wrote.
+func (p *proof) complete() *Error {
+	if p.minterCaveats() > p.credential.Inspect().At(0).Caveats().Len() {
+		return refuseAt(Malformed, 0, -1, errTooFew)
+	}
+	return nil
+}
+
+var (
+	errEmpty  = errors.New("no macaroon")
+	errTooFew = errors.New("fewer caveats than the minter wrote")
+)
+
+// withinLimits holds a credential, which may have been parsed under other limits,
+// to the verifier's own.
+func withinLimits(view macaroon.Unverified, l *macaroon.Limits) *Error {
+	n := view.Len()
+	if n == 0 {
+		return refuse(Malformed, errEmpty)
+	}
+	if n > l.Macaroons {
+		return refuse(OverLimit, nil)
+	}
+	caveats := 0
+	idLimit := l.Identifier
+	for i := range n {
+		m := view.At(i)
+		list := m.Caveats()
+		caveats += list.Len()
+		if list.Len() > l.Caveats || caveats > l.AllCaveats ||
+			len(m.Identifier()) > idLimit || len(m.Location()) > l.Location {
+			return refuseAt(OverLimit, i, -1, nil)
+		}
+		idLimit = l.Condition
+		for j := range list.Len() {
+			if c := list.At(j); len(c.ID) > l.Condition || len(c.Location) > l.Location {
+				return refuseAt(OverLimit, i, j, nil)
+			}
+		}
+	}
+	return nil
+}
+
+// ask asks the source for the signature of an identifier.
+func (v *Verifier) ask(ctx context.Context, identifier string, r *root) (found bool, refusal *Error) {
+	if v.epoch == nil {
+		r.asked = time.Now()
+	} else if r.epoch, refusal = v.readEpoch(ctx); refusal != nil {
+		return false, refusal
+	}
+	defer recovered(&refusal)
+	var err error
+	if v.foreign == nil {
+		r.sig, found, err = v.source.RootSignature(ctx, identifier)
+	} else if r.sig, r.grant, found, err = v.foreign.ForeignRootSignature(ctx, identifier); err == nil {
+		err = r.grant.check()
+	}
+	if err != nil {
+		return false, v.sourceFailed(ctx, err)
+	}
+	return found, nil
+}
+
+func (v *Verifier) readEpoch(ctx context.Context) (epoch uint64, refusal *Error) {
+	defer recovered(&refusal)
+	epoch, err := v.epoch.Epoch()
+	if err != nil {
+		return 0, v.sourceFailed(ctx, err)
+	}
+	return epoch, nil
+}
+
+// recovered turns a panic of a source, which is other people's code, into a
+// refusal. It must be deferred itself. The value is not shown: it may hold a key.
+func recovered(refusal **Error) {
+	if value := recover(); value != nil {
+		*refusal = refuse(SourceFailed, fmt.Errorf("verifier: source panicked with a %T", value))
+	}
+}
+
+func (v *Verifier) sourceFailed(ctx context.Context, err error) *Error {
+	if ctx.Err() != nil {
+		return refuse(ContextDone, err)
+	}
+	return refuse(SourceFailed, err)
+}
+
+// reprove asks the source again if what it said may no longer hold. It gives p
+// itself if nothing had to be asked.
+func (v *Verifier) reprove(ctx context.Context, p *proof) (*proof, *Error) {
+	if err := ctx.Err(); err != nil {
+		return nil, refuse(ContextDone, err)
+	}
+	if v.epoch == nil {
+		if time.Since(p.root.asked) <= v.options.RecheckAfter {
+			return p, nil
+		}
+	} else if epoch, refusal := v.readEpoch(ctx); refusal != nil {
+		return nil, refusal
+	} else if epoch == p.root.epoch {
+		return p, nil
+	}
+	var r root
+	found, refusal := v.ask(ctx, p.credential.Inspect().At(0).Identifier(), &r)
+	if refusal != nil {
+		return nil, refusal
+	}
+	if !found || subtle.ConstantTimeCompare(r.sig[:], p.root.sig[:]) != 1 {
+		return nil, refuseAt(UnknownKey, 0, -1, nil)
+	}
+	fresh := &proof{p.credential, p.identifier, r}
+	if refusal := fresh.complete(); refusal != nil {
+		return nil, refusal
+	}
+	return fresh, nil
+}
+
+// walk goes through the chains of all macaroons of a credential, each once, so
+// that its work is linear in what was presented.
+type walk struct {
+	view    macaroon.Unverified
+	depth   int // how deep discharges may nest
+	hasher  chain.Hasher
+	primary [chain.Size]byte // final signature, which discharges are bound to
+
+	byIdentifier map[string]int // discharges; 0, the primary's index, once used
+	used         int
+	pending      []discharge // discharges found for a caveat, not walked yet
+	missing      []macaroon.MissingDischarge
+}
+
+// discharge is a macaroon that is to be verified under the key that its caveat
+// sealed. Finding it by its identifier says nothing: holders choose the
+// identifiers of caveats that they add.
+type discharge struct {
+	macaroon int
+	sig      [chain.Size]byte // of its identifier
+	depth    int
+}
+
+func (w *walk) run(rootSig [chain.Size]byte) *Error {
+	w.index()
+	if err := w.chain(discharge{0, rootSig, 0}); err != nil {
+		return err
+	}
+	for len(w.pending) > 0 {
+		last := len(w.pending) - 1
+		next := w.pending[last]
+		w.pending = w.pending[:last]
+		if err := w.chain(next); err != nil {
+			return err
+		}
+	}
+	if w.used < w.view.Len()-1 {
+		return refuse(UnusedDischarge, nil)
+	}
+	return nil
+}
+
+// index finds out which discharges there are. Of two with one identifier the
+// second is never found, and so is left over, which is refused: which of them was
+// meant can't be told.
+func (w *walk) index() {
+	n := w.view.Len()
+	if n == 1 {
+		return
+	}
+	w.byIdentifier = make(map[string]int, n-1)
+	for i := 1; i < n; i++ {
+		id := w.view.At(i).Identifier()
+		if _, twice := w.byIdentifier[id]; !twice {
+			w.byIdentifier[id] = i
+		}
+	}
+}
+
+// chain walks one macaroon and compares its signature. What is wrong with one of
+// the primary macaroon's third-party caveats is reported only if its signature is
+// right: until then the caveats may be anybody's. Whichever reason is given, the
+// whole of the macaroon has been walked.
+func (w *walk) chain(d discharge) (refusal *Error) {
+	m := w.view.At(d.macaroon)
+	sig := d.sig
+	caveats := m.Caveats()
+	for i := range caveats.Len() {
+		if condition, ok := caveats.Condition(i); ok {
+			w.hasher.FirstParty(&sig, condition)
+			continue
+		}
+		c := caveats.At(i)
+		if err := w.thirdParty(&d, i, c, &sig); err != nil && refusal == nil {
+			refusal = err
+		}
+		w.hasher.ThirdParty(&sig, c.VerificationID, c.ID)
+	}
+	if d.macaroon == 0 {
+		w.primary = sig
+	} else {
+		w.hasher.Bind(&w.primary, &sig)
+	}
+	if !m.SignedBy(sig) && (refusal == nil || d.macaroon == 0) {
+		return refuseAt(SignatureMismatch, d.macaroon, -1, nil)
+	}
+	return refusal
+}
+
+// thirdParty finds the discharge of a caveat, and the key to verify it under: the
+// one that this very caveat sealed under the signature before it.
+func (w *walk) thirdParty(in *discharge, index int, c macaroon.UnverifiedCaveat, sig *[chain.Size]byte) *Error {
+	derived, ok := chain.Open(sig, c.VerificationID)
+	if !ok {
+		return refuseAt(CannotDecrypt, in.macaroon, index, nil)
+	}
+	found, presented := w.byIdentifier[c.ID]
+	if !presented {
+		w.missing = append(w.missing, macaroon.MissingDischarge{Location: c.Location, CaveatID: c.ID})
+		return nil
+	}
+	if found == 0 {
+		return refuseAt(DischargeReused, in.macaroon, index, nil)
+	}
+	if in.depth >= w.depth {
+		return refuseAt(OverLimit, in.macaroon, index, nil)
+	}
+	w.byIdentifier[c.ID] = 0
+	w.used++
+	w.pending = append(w.pending, discharge{found, w.hasher.Root(&derived, c.ID), in.depth + 1})
+	return nil
+}

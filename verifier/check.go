@@ -1,0 +1,156 @@
+package verifier
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/amaretti-go/amaretti/caveat"
+)
+
+// Authentic is a credential that proved authentic. What it allows has not been
+// looked at. It is safe for concurrent use.
+type Authentic struct {
+	verifier *Verifier
+	proof    atomic.Pointer[proof] // replaced when the source has been asked again
+}
+
+// Check decides whether the credential allows operation on a request with these
+// facts, now. It may be called again and again: for each message of a stream, or
+// when a resource is known only after routing. Each call looks at the key, the
+// expiries and every condition afresh; only the chain is not walked again.
+//
+// The error is an [*Error] in one of three classes; see [ErrUnauthenticated],
+// [ErrDenied], [ErrUndecided].
+func (a *Authentic) Check(ctx context.Context, operation string, facts caveat.Facts) (*Verified, error) {
+	v := a.verifier
+	start := v.options.Now()
+	p := a.proof.Load()
+	fresh, err := v.reprove(ctx, p)
+	var verified *Verified
+	if err == nil {
+		if fresh != p {
+			a.proof.Store(fresh)
+		}
+		verified, err = v.decide(ctx, fresh, operation, &facts, start)
+	}
+	v.audit(ctx, p.credential, operation, verified, err, start)
+	if err != nil {
+		return nil, err
+	}
+	return verified, nil
+}
+
+// Reference is a name of the token for logs; see [Verified.Reference].
+func (a *Authentic) Reference() string {
+	primary := a.proof.Load().credential.Inspect().At(0)
+	return reference(primary.Identifier(), primary.Caveats())
+}
+
+// String gives the reference: the credential itself does not print.
+func (a *Authentic) String() string { return "authentic credential " + a.Reference() }
+
+// decide looks at the conditions of an authentic credential.
+func (v *Verifier) decide(ctx context.Context, p *proof, operation string, facts *caveat.Facts, now time.Time) (*Verified, *Error) {
+	t, refusal := v.terms(p, now)
+	if refusal != nil {
+		return nil, refusal
+	}
+	if operation != AnyOperation && !caveat.ValidOperation(operation) {
+		return nil, refuse(BadOperation, nil)
+	}
+	if refusal := v.required(p, &t, operation); refusal != nil {
+		return nil, refusal
+	}
+
+	// On the heap, since what checkers do with it is not known here; one
+	// allocation serves them all.
+	req := &caveat.Request{Facts: *facts, Now: now, Leeway: v.options.Leeway, Operation: operation, Audience: v.audience}
+	view := p.credential.Inspect()
+	for i := range view.Len() {
+		caveats := view.At(i).Caveats()
+		for j := range caveats.Len() {
+			condition, ok := caveats.Condition(j)
+			if !ok || t.readable && isExpiry(condition) {
+				continue // what has held already
+			}
+			if err := v.options.Registry.Check(ctx, req, condition); err != nil {
+				return nil, v.failed(ctx, i, j, err)
+			}
+		}
+	}
+	return v.verified(p, &t), nil
+}
+
+func (v *Verifier) failed(ctx context.Context, macaroon, index int, err error) *Error {
+	switch {
+	case !caveat.IsUndecided(err) && !errors.Is(err, ErrUndecided):
+		return refuseAt(CaveatFailed, macaroon, index, err)
+	case ctx.Err() != nil:
+		return refuseAt(ContextDone, macaroon, index, err)
+	}
+	return refuseAt(CheckUndecided, macaroon, index, err)
+}
+
+// terms is what the structure of a credential tells before any condition is
+// checked.
+type terms struct {
+	expiry                  time.Time // the earliest; zero if there is none
+	readable                bool      // whether all were read: then all of them hold
+	expires, named, allowed bool      // the minter wrote a time-before, an audience, an allow
+}
+
+// terms finds them, and fails if an expiry has passed: an expired token is
+// refused as such, whatever else is wrong with it.
+func (v *Verifier) terms(p *proof, now time.Time) (t terms, refusal *Error) {
+	t.readable = true
+	view := p.credential.Inspect()
+	minters := p.minterCaveats()
+	for i := range view.Len() {
+		caveats := view.At(i).Caveats()
+		for j := range caveats.Len() {
+			condition, ok := caveats.Condition(j)
+			switch {
+			case !ok: // a third party's
+			case isExpiry(condition):
+				end, err := caveat.Time.Parse(condition[len(expiryPrefix):])
+				if err != nil {
+					t.readable = false // its turn to fail comes with the other conditions
+					continue
+				}
+				if !now.Before(end.Add(v.options.Leeway)) {
+					return terms{}, refuseAt(Expired, i, j, nil)
+				}
+				if t.expiry.IsZero() || end.Before(t.expiry) {
+					t.expiry = end
+				}
+				t.expires = t.expires || j < minters
+			case j < minters:
+				t.named = t.named || strings.HasPrefix(condition, "audience ")
+				t.allowed = t.allowed || strings.HasPrefix(condition, "allow ")
+			}
+		}
+		minters = 0 // only the primary macaroon has a minter whose word counts
+	}
+	return t, nil
+}
+
+const expiryPrefix = "time-before "
+
+func isExpiry(condition string) bool { return strings.HasPrefix(condition, expiryPrefix) }
+
+// required holds the token to what its minter must have written. If a holder
+// could supply it, appending a caveat would grant something.
+func (v *Verifier) required(p *proof, t *terms, operation string) *Error {
+	switch {
+	case !t.expires && !v.options.InsecureNoExpiry:
+		return refuse(NoExpiry, nil)
+	case !t.named && !v.options.InsecureNoAudience:
+		return refuse(NoAudience, nil)
+	case v.source != nil && !t.allowed, v.source == nil && !p.root.grant.covers(operation):
+		return refuse(NotGranted, nil)
+	}
+	return nil
+}

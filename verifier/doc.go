@@ -1,0 +1,50 @@
+// Package verifier decides whether a macaroon allows an operation on a request.
+//
+// [New] makes a [Verifier] from a source of root signatures, such as a
+// *rootkey.Keyring, and the name of the service. [Verifier.VerifyText] takes the
+// text behind "Bearer" and gives a [*Verified] or an error; package httpauth does
+// that around net/http handlers.
+//
+// # A decision
+//
+// In this order, and no further than the first failure:
+//
+//   - Limits: what is too much is refused before it costs anything.
+//   - The root signature, from the source.
+//   - The chain of every macaroon, compared in constant time. Discharges are
+//     verified under the key that their very caveat sealed, and only as bound to
+//     this primary macaroon. Work is linear in the bytes presented.
+//   - Expiries, all of them.
+//   - What the minter must have written: a time-before, an audience, an allow.
+//   - Every condition of every macaroon, by the registry of package caveat.
+//
+// No checker sees anything of a token that is not authentic.
+//
+// # The result
+//
+// A [*Verified], which only this package makes, tells who the token is for and
+// which conditions hold. All identity and authority in it come from the minter.
+//
+// An error is an [*Error] in exactly one of three classes: [ErrUnauthenticated],
+// [ErrDenied], [ErrUndecided]. "No" and "don't know" are never mixed: a store that
+// is down makes a decision undecided, not denied. The text of an error is the
+// same for all of a class; what really happened goes to [Options.Audit].
+//
+// # Two steps
+//
+// Where the operation is known only later, or is asked for again and again as in
+// a stream, [Verifier.Authenticate] does the cryptography once and
+// [Authentic.Check] decides each time.
+//
+// # Foreign tokens
+//
+// [NewForeign] verifies what other systems minted. Being foreign is a property of
+// the source: nothing is guessed from a token's bytes. The two constructors
+// rather than one keep a source of the wrong sort from compiling.
+//
+// # What a clock can tell
+//
+// An unknown key walks the chain under a signature that is nobody's, so it costs
+// what a wrong signature costs. The time of a remote source still shows, and so
+// does whether an identifier is one of ours, which is public.
+package verifier

@@ -1,0 +1,230 @@
+package verifier
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/amaretti-go/amaretti/macaroon"
+)
+
+// Sentinels for errors.Is. Every error of this package's decisions is in exactly
+// one of the first three, the classes.
+var (
+	// ErrUnauthenticated: what was presented proves nothing. Over HTTP: 401.
+	ErrUnauthenticated = errors.New("verifier: unauthenticated")
+
+	// ErrDenied: the token is authentic, and does not allow this. Over HTTP: 403.
+	ErrDenied = errors.New("verifier: denied")
+
+	// ErrUndecided: it could not be found out; asking again may help. Over HTTP:
+	// 503.
+	ErrUndecided = errors.New("verifier: undecided")
+
+	// ErrNotMacaroon: the text is none of ours, so the caller may try another
+	// scheme. In class unauthenticated.
+	ErrNotMacaroon = macaroon.ErrNotMacaroon
+
+	// ErrExpired: authentic, and over. In class unauthenticated.
+	ErrExpired = errors.New("verifier: expired")
+
+	// ErrMissingDischarge: all that was presented is authentic, but a third party
+	// still has to discharge a caveat; [Error.Missing] lists them. In class
+	// unauthenticated.
+	ErrMissingDischarge = errors.New("verifier: missing discharge")
+)
+
+// Class is what a refusal means to the caller.
+type Class uint8
+
+// The classes. The zero value is unset and never allows anything.
+const (
+	ClassUnset      Class = iota
+	Unauthenticated       // what was presented proves nothing
+	Denied                // authentic, and does not allow this
+	Undecided             // it could not be found out
+)
+
+// String gives the name of the class.
+func (c Class) String() string {
+	switch c {
+	case Unauthenticated:
+		return "unauthenticated"
+	case Denied:
+		return "denied"
+	case Undecided:
+		return "undecided"
+	}
+	return "unset"
+}
+
+// Reason tells, for logs and metrics, why there is no decision to allow. Peers
+// must not be told: from outside, all reasons of a class look the same.
+type Reason uint8
+
+// The reasons, by class. The zero value is unset.
+const (
+	ReasonUnset Reason = iota
+
+	// Unauthenticated.
+	NothingPresented  // no credential (reported by transports)
+	InvalidRequest    // several credentials, or broken syntax around one (reported by transports)
+	NotMacaroon       // not a macaroon of this library's form
+	Malformed         // begins as one, and is none
+	OverLimit         // exceeds one of the limits
+	UnknownKey        // the source knows no such root key
+	SignatureMismatch // the chain does not end in the signature presented
+	CannotDecrypt     // a verification id does not open under its place in the chain
+	MissingDischarge  // no discharge for a third-party caveat
+	DischargeReused   // two caveats ask for one discharge
+	UnusedDischarge   // a discharge that no caveat asks for, or the second of one identifier
+	Expired           // a time-before has passed
+
+	// Denied.
+	BadOperation // the operation asked for is empty, or none
+	NotGranted   // the minter granted no such operation
+	NoExpiry     // the minter wrote no time-before
+	NoAudience   // the minter wrote no audience
+	CaveatFailed // a condition does not hold, or can't be understood
+
+	// Undecided.
+	SourceFailed   // the source of root signatures failed
+	ContextDone    // the context ended
+	CheckUndecided // a checker could not find out
+	reasonsEnd     // not a reason
+)
+
+var reasons = [reasonsEnd]struct {
+	name  string
+	class Class
+}{
+	ReasonUnset:       {"unset", ClassUnset},
+	NothingPresented:  {"nothing-presented", Unauthenticated},
+	InvalidRequest:    {"invalid-request", Unauthenticated},
+	NotMacaroon:       {"not-a-macaroon", Unauthenticated},
+	Malformed:         {"malformed", Unauthenticated},
+	OverLimit:         {"over-limit", Unauthenticated},
+	UnknownKey:        {"unknown-key", Unauthenticated},
+	SignatureMismatch: {"signature-mismatch", Unauthenticated},
+	CannotDecrypt:     {"cannot-decrypt", Unauthenticated},
+	MissingDischarge:  {"missing-discharge", Unauthenticated},
+	DischargeReused:   {"discharge-reused", Unauthenticated},
+	UnusedDischarge:   {"unused-discharge", Unauthenticated},
+	Expired:           {"expired", Unauthenticated},
+	BadOperation:      {"bad-operation", Denied},
+	NotGranted:        {"not-granted", Denied},
+	NoExpiry:          {"no-expiry", Denied},
+	NoAudience:        {"no-audience", Denied},
+	CaveatFailed:      {"caveat-failed", Denied},
+	SourceFailed:      {"source-failed", Undecided},
+	ContextDone:       {"context-done", Undecided},
+	CheckUndecided:    {"check-undecided", Undecided},
+}
+
+// String gives the name of the reason in lower case with hyphens; it is stable,
+// for use in metrics.
+func (r Reason) String() string {
+	if r < reasonsEnd {
+		return reasons[r].name
+	}
+	return "unset"
+}
+
+// Class gives the class that the reason belongs to.
+func (r Reason) Class() Class {
+	if r < reasonsEnd {
+		return reasons[r].class
+	}
+	return ClassUnset
+}
+
+// Error is every refusal. Its text is the same for all of a class, so that it may
+// reach a peer; [Error.Detail], LogValue and the audit hook tell the rest.
+type Error struct {
+	Reason Reason
+
+	// Macaroon and Caveat say where, counted from 0; -1 where that means
+	// nothing.
+	Macaroon, Caveat int
+
+	// Cause is the error behind it, if any. It is for logs: it may quote the
+	// condition. It never holds a signature or key.
+	Cause error
+
+	// Missing lists the caveats to discharge, if that is the reason.
+	Missing []macaroon.MissingDischarge
+
+	// Instance is a random name for this one refusal, to find it in the log by
+	// what the peer was told.
+	Instance string
+}
+
+func refuse(reason Reason, cause error) *Error { return refuseAt(reason, -1, -1, cause) }
+
+func refuseAt(reason Reason, macaroon, caveat int, cause error) *Error {
+	return &Error{Reason: reason, Macaroon: macaroon, Caveat: caveat, Cause: cause, Instance: rand.Text()}
+}
+
+// Class gives the class of the refusal.
+func (e *Error) Class() Class { return e.Reason.Class() }
+
+// Error gives one text for each class, and nothing more.
+func (e *Error) Error() string { return "verifier: " + e.Class().String() }
+
+// Detail describes the refusal for logs.
+func (e *Error) Detail() string {
+	text := e.Reason.String()
+	if e.Macaroon >= 0 {
+		text += fmt.Sprintf(": macaroon %d", e.Macaroon)
+	}
+	if e.Caveat >= 0 {
+		text += fmt.Sprintf(": caveat %d", e.Caveat)
+	}
+	if e.Cause != nil {
+		text += ": " + e.Cause.Error()
+	}
+	return text
+}
+
+// LogValue describes the refusal for logs.
+func (e *Error) LogValue() slog.Value {
+	return slog.GroupValue(
+		slog.String("class", e.Class().String()),
+		slog.String("reason", e.Reason.String()),
+		slog.String("detail", e.Detail()),
+		slog.String("instance", e.Instance),
+	)
+}
+
+// Is matches the sentinels of this package.
+func (e *Error) Is(target error) bool {
+	switch target {
+	case ErrUnauthenticated:
+		return e.Class() == Unauthenticated
+	case ErrDenied:
+		return e.Class() == Denied
+	case ErrUndecided:
+		return e.Class() == Undecided
+	case ErrNotMacaroon:
+		return e.Reason == NotMacaroon
+	case ErrExpired:
+		return e.Reason == Expired
+	case ErrMissingDischarge:
+		return e.Reason == MissingDischarge
+	}
+	return false
+}
+
+// Unwrap gives the cause, unless that is a refusal of its own, of a checker that
+// verifies another token, say: an error is in one class only.
+func (e *Error) Unwrap() error {
+	for _, sentinel := range []error{
+		ErrUnauthenticated, ErrDenied, ErrUndecided, ErrNotMacaroon, ErrExpired, ErrMissingDischarge,
+	} {
+		if errors.Is(e.Cause, sentinel) {
+			return nil
+		}
+	}
+	return e.Cause
+}

@@ -1,0 +1,209 @@
+package verifier
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/amaretti-go/amaretti/caveat"
+	"github.com/amaretti-go/amaretti/internal/chain"
+	"github.com/amaretti-go/amaretti/internal/redact"
+	"github.com/amaretti-go/amaretti/macaroon"
+)
+
+// AnyOperation asks for every operation at once: only a token that allows "*" and
+// denies nothing has it. It is for administrators' tools; "who am I" is an
+// operation of its own. Transports take it as a literal argument only, never
+// from a function or table.
+const AnyOperation = caveat.AnyOperation
+
+// Options tune a Verifier. The zero value is the safe default.
+type Options struct {
+	// Registry knows the conditions. The zero value is caveat.Standard.
+	Registry caveat.Registry
+
+	// Limits bound what is looked at; see [macaroon.Limits] for the defaults.
+	Limits macaroon.Limits
+
+	// Leeway is for clocks that differ: it extends time-before and time-after by
+	// as much. Zero means none; at most a minute.
+	Leeway time.Duration
+
+	// RecheckAfter is how long a root signature is relied on in repeated calls
+	// of [Authentic.Check] when the source has no epoch. Zero means one second.
+	RecheckAfter time.Duration
+
+	// Audit is told of every decision, in the goroutine that decides; see
+	// [Record]. Nil means nobody is. [AuditLog] writes to a log. It must be safe
+	// for concurrent use.
+	Audit func(ctx context.Context, r Record)
+
+	// Now is the clock that decisions are made by. Nil means time.Now. It is read
+	// once for each decision, and once more to tell the audit how long that took.
+	Now func() time.Time
+
+	// InsecureNoExpiry accepts tokens whose minter wrote no time-before: such a
+	// token works until its key is retired.
+	InsecureNoExpiry bool
+
+	// InsecureNoAudience accepts tokens whose minter wrote no audience: such a
+	// token works at every service that has the root key.
+	InsecureNoAudience bool
+}
+
+const maxLeeway = time.Minute
+
+// Verifier decides on credentials. It is immutable and safe for concurrent use.
+type Verifier struct {
+	source   Source        // or
+	foreign  ForeignSource // one of them is nil
+	epoch    epoch         // nil if the source has none
+	audience string
+	options  Options
+	limits   macaroon.Limits              // in force
+	decoy    redact.Box[[chain.Size]byte] // a root signature for unknown keys, nobody's
+}
+
+// New makes a verifier for the tokens of this library. source knows the root keys;
+// audience is the name of this service, which a token must have been minted for.
+//
+// New fails if either is missing, if an option is out of range, or if source can
+// also be a [ForeignSource]: what a token's identifier means must not depend on
+// its bytes. All problems are reported together.
+func New(source Source, audience string, options Options) (*Verifier, error) {
+	v := &Verifier{source: source}
+	var problems []error
+	if source == nil {
+		problems = append(problems, errors.New("no source"))
+	}
+	if _, both := source.(ForeignSource); both {
+		problems = append(problems, errors.New("source is both native and foreign"))
+	}
+	v.epoch, _ = source.(epoch)
+	return v.configure(audience, options, problems)
+}
+
+// NewForeign makes a verifier for tokens that other systems minted, such as a
+// bakery: their identifiers are opaque and what they grant comes from source.
+// They have no subject. The conditions of [New] hold likewise.
+func NewForeign(source ForeignSource, audience string, options Options) (*Verifier, error) {
+	v := &Verifier{foreign: source}
+	var problems []error
+	if source == nil {
+		problems = append(problems, errors.New("no source"))
+	}
+	if _, both := source.(Source); both {
+		problems = append(problems, errors.New("source is both native and foreign"))
+	}
+	v.epoch, _ = source.(epoch)
+	return v.configure(audience, options, problems)
+}
+
+func (v *Verifier) configure(audience string, options Options, problems []error) (*Verifier, error) {
+	if _, err := caveat.Audience(audience).Condition(); err != nil {
+		problems = append(problems, fmt.Errorf("audience: %w", err))
+	}
+	if options.Leeway < 0 || options.Leeway > maxLeeway {
+		problems = append(problems, fmt.Errorf("leeway: want 0 to %v", maxLeeway))
+	}
+	if options.RecheckAfter < 0 {
+		problems = append(problems, errors.New("recheck after: negative"))
+	}
+	if err := errors.Join(problems...); err != nil {
+		return nil, fmt.Errorf("verifier: %w", err)
+	}
+	if options.RecheckAfter == 0 {
+		options.RecheckAfter = time.Second
+	}
+	if options.Now == nil {
+		options.Now = time.Now
+	}
+	v.limits = options.Limits.WithDefaults()
+	v.audience, v.options, v.decoy = audience, options, redact.New[[chain.Size]byte]()
+	rand.Read(v.decoy.Value()[:]) // never fails: crypto/rand ends the program instead
+	return v, nil
+}
+
+// Verify decides whether c allows operation on a request with these facts. It is
+// Authenticate and Check in one, and the way to go unless what is asked for is
+// known only later.
+//
+// The error is an [*Error] in one of three classes; see [ErrUnauthenticated],
+// [ErrDenied], [ErrUndecided].
+func (v *Verifier) Verify(ctx context.Context, c macaroon.Credential, operation string, facts caveat.Facts) (*Verified, error) {
+	start := v.options.Now()
+	var p proof // on the stack: it goes no further than this
+	var verified *Verified
+	refusal := v.prove(ctx, c, start, &p)
+	if refusal == nil {
+		verified, refusal = v.decide(ctx, &p, operation, &facts, start)
+	}
+	v.audit(ctx, c, operation, verified, refusal, start)
+	if refusal != nil {
+		return nil, refusal
+	}
+	return verified, nil
+}
+
+// VerifyText is Verify for credential text, such as stands behind "Bearer" in a
+// header.
+func (v *Verifier) VerifyText(ctx context.Context, text, operation string, facts caveat.Facts) (*Verified, error) {
+	c, err := v.Parse(ctx, text, operation)
+	if err != nil {
+		return nil, err
+	}
+	return v.Verify(ctx, c, operation, facts)
+}
+
+// Parse reads credential text under the verifier's limits. Like every refusal, a
+// failure goes to the audit hook; operation is what stands there.
+func (v *Verifier) Parse(ctx context.Context, text, operation string) (macaroon.Credential, error) {
+	c, err := macaroon.ParseWith(text, v.options.Limits)
+	if err != nil {
+		return macaroon.Credential{}, v.RefuseUnread(ctx, operation, err)
+	}
+	return c, nil
+}
+
+// Limits gives the limits in force.
+func (v *Verifier) Limits() macaroon.Limits { return v.limits }
+
+// Refuse makes the refusal of a request that never became a credential, and tells
+// the audit hook. It is for transports.
+func (v *Verifier) Refuse(ctx context.Context, operation string, reason Reason, cause error) *Error {
+	err := refuse(reason, cause)
+	v.audit(ctx, macaroon.Credential{}, operation, nil, err, v.options.Now())
+	return err
+}
+
+// RefuseUnread is Refuse for what package macaroon, or legacy, could not read: the
+// reason follows from their error. It is for transports.
+func (v *Verifier) RefuseUnread(ctx context.Context, operation string, err error) *Error {
+	reason := Malformed
+	switch {
+	case errors.Is(err, macaroon.ErrNotMacaroon):
+		reason = NotMacaroon
+	case errors.Is(err, macaroon.ErrLimit):
+		reason = OverLimit
+	}
+	return v.Refuse(ctx, operation, reason, err)
+}
+
+// Authenticate decides whether c is authentic: within limits, signed under a root
+// key that the source knows, every discharge in its place. No condition has been
+// looked at, so an authentic credential may be expired or for another service;
+// [Authentic.Check] decides what it allows. For a request whose operation and
+// facts are known, use Verify.
+func (v *Verifier) Authenticate(ctx context.Context, c macaroon.Credential) (*Authentic, error) {
+	start := v.options.Now()
+	p := new(proof)
+	if refusal := v.prove(ctx, c, start, p); refusal != nil {
+		v.audit(ctx, c, "", nil, refusal, start)
+		return nil, refusal
+	}
+	a := &Authentic{verifier: v}
+	a.proof.Store(p)
+	return a, nil
+}
