@@ -1,0 +1,147 @@
+package httpauth_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"time"
+
+	"github.com/amaretti-go/amaretti/caveat"
+	"github.com/amaretti-go/amaretti/macaroon"
+	"github.com/amaretti-go/amaretti/macaroon/rootkey"
+	"github.com/amaretti-go/amaretti/verifier"
+	"github.com/amaretti-go/amaretti/verifier/httpauth"
+)
+
+// Protecting one handler, and reading in it who is asking.
+func Example() {
+	keys := rootkey.InMemory()
+	token, err := keys.Mint(context.Background(), macaroon.Grant{Subject: "billing"},
+		caveat.ExpiresIn(time.Hour), caveat.Audience("orders"), caveat.Operations("orders.read"))
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	orders := func(w http.ResponseWriter, r *http.Request) {
+		who, _ := httpauth.FromContext(r.Context())
+		fmt.Fprintf(w, "order %s for %s", r.PathValue("id"), who.Subject())
+	}
+
+	v, err := verifier.New(keys, "orders", verifier.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	auth, err := httpauth.New(v, httpauth.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /orders/{id}", auth.RequireFunc("orders.read", orders))
+
+	show(mux, "/orders/7", nil)
+	show(mux, "/orders/7", &token)
+	// Output:
+	// 401 Bearer realm="macaroon"
+	// 200 order 7 for billing
+}
+
+// Protecting a whole mux: what nobody thought of is denied.
+func ExampleAuth_Handler() {
+	keys := rootkey.InMemory()
+	token, err := keys.Mint(context.Background(), macaroon.Grant{},
+		caveat.ExpiresIn(time.Hour), caveat.Audience("orders"), caveat.Operations("orders.*"))
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	mux := http.NewServeMux()
+	for _, pattern := range []string{"GET /healthz", "GET /orders/{id}", "GET /debug/vars"} {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, pattern) })
+	}
+	operations := map[string]string{"GET /orders/{id}": "orders.read"}
+
+	v, err := verifier.New(keys, "orders", verifier.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	auth, err := httpauth.New(v, httpauth.Options{
+		Public: []string{"GET /healthz"},
+		Operation: func(r *http.Request) string {
+			_, pattern := mux.Handler(r)
+			return operations[pattern]
+		},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	protected := auth.Handler(mux)
+
+	show(protected, "/healthz", nil)
+	show(protected, "/orders/7", nil)
+	show(protected, "/orders/7", &token)
+	show(protected, "/debug/vars", &token)
+	// Output:
+	// 200 GET /healthz
+	// 401 Bearer realm="macaroon"
+	// 200 GET /orders/{id}
+	// 403 Bearer realm="macaroon", error="insufficient_scope"
+}
+
+// Deciding inside a handler, once the resource is known.
+func ExampleAuth_Check() {
+	keys := rootkey.InMemory()
+	token, err := keys.Mint(context.Background(), macaroon.Grant{},
+		caveat.ExpiresIn(time.Hour), caveat.Audience("orders"), caveat.Operations("orders.read"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	v, err := verifier.New(keys, "orders", verifier.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	auth, err := httpauth.New(v, httpauth.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		operation := "orders.read"
+		if r.URL.Query().Has("delete") {
+			operation = "orders.delete"
+		}
+		if _, err := auth.Check(r, operation); err != nil {
+			auth.WriteError(w, err)
+			return
+		}
+		fmt.Fprint(w, operation)
+	})
+
+	show(handler, "/orders/7", &token)
+	show(handler, "/orders/7?delete", &token)
+	// Output:
+	// 200 orders.read
+	// 403 Bearer realm="macaroon", error="insufficient_scope"
+}
+
+// show sends a request, with a token if there is one, and prints the answer.
+func show(h http.Handler, target string, token *macaroon.Macaroon) {
+	r := httptest.NewRequest("GET", target, nil)
+	if token != nil {
+		text, err := token.Encode()
+		if err != nil {
+			log.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer "+text)
+	}
+	recorder := httptest.NewRecorder()
+	h.ServeHTTP(recorder, r)
+	answer := recorder.Result()
+	body, _ := io.ReadAll(answer.Body)
+	if answer.StatusCode != http.StatusOK {
+		body = []byte(answer.Header.Get("WWW-Authenticate"))
+	}
+	fmt.Println(answer.StatusCode, string(body))
+}
