@@ -1,0 +1,229 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+)
+
+// A cell is one number of the table in the making: one contender doing one work for tokens of one size.
+type cell struct {
+	work    string
+	caveats int
+	who     string
+	op      func() error
+
+	batch       int       // operations at a time
+	nanoseconds []float64 // for each operation, by round
+	allCores    []float64 // operations a second on all cores, by round
+	allocs      uint64    // for each operation
+	bytes       uint64
+}
+
+// A result is what a cell came to. It is also a line of -json.
+type result struct {
+	Work        string  `json:"work"`
+	Caveats     int     `json:"caveats"`
+	Who         string  `json:"who"`
+	Nanoseconds float64 `json:"ns"`
+	Allocs      uint64  `json:"allocs"`
+	Bytes       uint64  `json:"bytes"`
+	AllCores    float64 `json:"ops_all_cores"`
+}
+
+var (
+	works   = []string{"decide", "mint", "attenuate", "parse"}
+	caveats = []int{1, 5, 10, 50}
+)
+
+// newCells sets up every contender for every size and every work that it can do, and does each once.
+func newCells(expiry time.Time) ([]*cell, error) {
+	var cells []*cell
+	for _, n := range caveats {
+		for _, e := range entries() {
+			c, err := e.make(newGrant(n, expiry))
+			if err != nil {
+				return nil, fmt.Errorf("bench: %s: %w", e.name, err)
+			}
+			ops, err := newOps(c)
+			if err != nil {
+				return nil, fmt.Errorf("bench: %s with %d caveats: %w", e.name, n, err)
+			}
+			for _, work := range works {
+				op := ops[work]
+				if op == nil {
+					continue
+				}
+				if err := op(); err != nil {
+					return nil, fmt.Errorf("bench: %s with %d caveats: %s: %w", e.name, n, work, err)
+				}
+				cells = append(cells, &cell{work: work, caveats: n, who: e.name, op: op})
+			}
+		}
+	}
+	// Those that are compared run one after the other.
+	slices.SortStableFunc(cells, func(a, b *cell) int {
+		return slices.Index(works, a.work) - slices.Index(works, b.work)
+	})
+	return cells, nil
+}
+
+// newOps returns the works that a contender can do, by name.
+func newOps(c contender) (map[string]func() error, error) {
+	text, err := c.mint()
+	if err != nil {
+		return nil, err
+	}
+	header, r := scheme+text, newRequest()
+	ops := map[string]func() error{
+		"decide": func() error {
+			got, err := c.decide(header, r)
+			if err == nil && got != subject {
+				err = fmt.Errorf("subject is %q", got)
+			}
+			return err
+		},
+		"mint": func() error {
+			_, err := c.mint()
+			return err
+		},
+	}
+	if h, ok := c.(holder); ok {
+		narrow, err := h.hold(text)
+		if err != nil {
+			return nil, err
+		}
+		ops["attenuate"] = func() error {
+			_, err := narrow()
+			return err
+		}
+	}
+	if r, ok := c.(reader); ok {
+		ops["parse"] = func() error { return r.read(text) }
+	}
+	return ops, nil
+}
+
+// slice is how long one batch takes, about: long beside the clock's resolution, short beside the turns that
+// other processes get, so that most batches run undisturbed even on a busy machine.
+const slice = time.Millisecond
+
+// run measures all cells for the time given: in each round each cell once, so that whatever disturbs the
+// machine disturbs all alike, and medians at the end.
+func run(cells []*cell, budget time.Duration) ([]result, error) {
+	end := time.Now().Add(budget)
+	for _, c := range cells {
+		if err := c.calibrate(); err != nil {
+			return nil, err
+		}
+	}
+	for round := 0; round < 3 || time.Now().Before(end); round++ {
+		for _, c := range cells {
+			if err := c.measure(); err != nil {
+				return nil, err
+			}
+		}
+		slices.Reverse(cells) // nobody always runs in the wake of the same neighbour
+	}
+	results := make([]result, 0, len(cells))
+	for _, c := range cells {
+		results = append(results, result{c.work, c.caveats, c.who,
+			math.Round(median(c.nanoseconds)*10) / 10, c.allocs, c.bytes, math.Round(median(c.allCores))})
+	}
+	slices.SortFunc(results, compareResults)
+	return results, nil
+}
+
+// compareResults is the order of the table.
+func compareResults(a, b result) int {
+	if d := slices.Index(works, a.Work) - slices.Index(works, b.Work); d != 0 {
+		return d
+	}
+	if d := a.Caveats - b.Caveats; d != 0 {
+		return d
+	}
+	place := func(who string) int {
+		return slices.IndexFunc(entries(), func(e entry) bool { return e.name == who })
+	}
+	return place(a.Who) - place(b.Who)
+}
+
+func median(xs []float64) float64 {
+	xs = slices.Sorted(slices.Values(xs))
+	if len(xs)%2 == 0 {
+		return (xs[len(xs)/2-1] + xs[len(xs)/2]) / 2
+	}
+	return xs[len(xs)/2]
+}
+
+// calibrate finds the batch that takes about a slice, and counts allocations.
+func (c *cell) calibrate() error {
+	for c.batch = 1; ; c.batch *= 2 {
+		best := time.Duration(math.MaxInt64)
+		for range 3 { // the machine may be busy elsewhere in one or two of them
+			took, err := c.times(c.batch)
+			if err != nil {
+				return err
+			}
+			best = min(best, took)
+		}
+		if best > slice/4 {
+			c.batch = max(1, int(float64(c.batch)*float64(slice)/float64(best)))
+			break
+		}
+	}
+	var before, after runtime.MemStats
+	n := min(c.batch, 256)
+	runtime.ReadMemStats(&before)
+	if _, err := c.times(n); err != nil {
+		return err
+	}
+	runtime.ReadMemStats(&after)
+	c.allocs = (after.Mallocs - before.Mallocs) / uint64(n)
+	c.bytes = (after.TotalAlloc - before.TotalAlloc) / uint64(n)
+	return nil
+}
+
+// measure runs one batch alone, and one on each core at once.
+func (c *cell) measure() error {
+	runtime.GC()                                      // nobody pays for what another left
+	if _, err := c.times(1 + c.batch/4); err != nil { // nor for the caches that it filled
+		return err
+	}
+	took, err := c.times(c.batch)
+	if err != nil {
+		return err
+	}
+	c.nanoseconds = append(c.nanoseconds, float64(took)/float64(c.batch))
+
+	runtime.GC()
+	cores := runtime.GOMAXPROCS(0)
+	errs := make([]error, cores)
+	var all sync.WaitGroup
+	start := time.Now()
+	for i := range cores {
+		all.Go(func() { _, errs[i] = c.times(c.batch) })
+	}
+	all.Wait()
+	c.allCores = append(c.allCores, float64(cores*c.batch)/time.Since(start).Seconds())
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// times does the work n times and returns how long that took.
+func (c *cell) times(n int) (time.Duration, error) {
+	start := time.Now()
+	for range n {
+		if err := c.op(); err != nil {
+			return 0, fmt.Errorf("bench: %s with %d caveats: %s: %w", c.who, c.caveats, c.work, err)
+		}
+	}
+	return time.Since(start), nil
+}
