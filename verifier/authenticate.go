@@ -97,8 +97,9 @@ func (p *proof) complete() *Error {
 }
 
 var (
-	errEmpty  = errors.New("no macaroon")
-	errTooFew = errors.New("fewer caveats than the minter wrote")
+	errEmpty    = errors.New("no macaroon")
+	errTooFew   = errors.New("fewer caveats than the minter wrote")
+	errLeftOver = errors.New("a discharge is left over")
 )
 
 // withinLimits holds a credential, which may have been parsed under other limits,
@@ -241,10 +242,15 @@ func (w *walk) run(rootSig [chain.Size]byte) *Error {
 			return err
 		}
 	}
-	if w.used < w.view.Len()-1 {
-		return refuse(UnusedDischarge, nil)
+	if w.used == w.view.Len()-1 {
+		return nil
 	}
-	return nil
+	if len(w.missing) > 0 {
+		// Which are missing is told only to those who have presented nothing but
+		// what is authentic, and what is left over is not.
+		return refuse(MissingDischarge, errLeftOver)
+	}
+	return refuse(UnusedDischarge, errLeftOver)
 }
 
 // index finds out which discharges there are. Of two with one identifier the

@@ -152,7 +152,8 @@ type Error struct {
 	// condition. It never holds a signature or key.
 	Cause error
 
-	// Missing lists the caveats to discharge, if that is the reason.
+	// Missing lists the caveats to discharge, if that is the reason and all that
+	// was presented proved authentic, unexpired and of use.
 	Missing []macaroon.MissingDischarge
 
 	// Instance is a random name for this one refusal, to find it in the log by
@@ -211,7 +212,7 @@ func (e *Error) Is(target error) bool {
 	case ErrExpired:
 		return e.Reason == Expired
 	case ErrMissingDischarge:
-		return e.Reason == MissingDischarge
+		return e.Reason == MissingDischarge && len(e.Missing) > 0
 	}
 	return false
 }

@@ -25,7 +25,7 @@ func rowOf(refusal *verifier.Error) row {
 		return row{http.StatusUnauthorized, "", "A token is required."}
 	case refusal.Reason == verifier.InvalidRequest:
 		return row{http.StatusBadRequest, "invalid_request", "The Authorization header must be one scheme and one token."}
-	case refusal.Reason == verifier.MissingDischarge:
+	case errors.Is(refusal, verifier.ErrMissingDischarge):
 		return row{http.StatusUnauthorized, "insufficient_user_authentication", "The token needs the discharges listed."}
 	case refusal.Class() == verifier.Unauthenticated:
 		return row{http.StatusUnauthorized, "invalid_token", "The token is not valid."}
@@ -71,10 +71,8 @@ func (a *Auth) WriteError(w http.ResponseWriter, err error) {
 		Detail:   row.detail,
 		Instance: refusal.Instance,
 	}
-	if refusal.Reason == verifier.MissingDischarge {
-		for _, m := range refusal.Missing {
-			body.Discharges = append(body.Discharges, discharge{m.Location, base64.RawURLEncoding.EncodeToString([]byte(m.CaveatID))})
-		}
+	for _, m := range refusal.Missing {
+		body.Discharges = append(body.Discharges, discharge{m.Location, base64.RawURLEncoding.EncodeToString([]byte(m.CaveatID))})
 	}
 	text, _ := json.Marshal(body) // strings and numbers: it can't fail
 

@@ -71,6 +71,10 @@ func situations(s *service) []situation {
 	require.NoError(t, err)
 	unused, err = unasked.AppendBinary(unused)
 	require.NoError(t, err)
+	leftOver, err := needs.MarshalBinary()
+	require.NoError(t, err)
+	leftOver, err = unasked.AppendBinary(leftOver)
+	require.NoError(t, err)
 	wrongKey, err := macaroon.New([]byte(strings.Repeat("x", 32)), "caveat-id\xff", "")
 	require.NoError(t, err)
 	badDischarge, err := macaroon.NewWallet(needs, wrongKey)
@@ -111,6 +115,7 @@ func situations(s *service) []situation {
 		{name: "bad signature", row: rowInvalid, reason: verifier.SignatureMismatch, header: []string{tampered(t, s.mint())}},
 		{name: "expired", row: rowInvalid, reason: verifier.Expired, header: []string{s.bearer(caveat.ExpiresAt(time.Now().Add(-time.Minute)))}},
 		{name: "discharge that nobody asked for", row: rowInvalid, reason: verifier.UnusedDischarge, header: []string{"Bearer " + base64.RawURLEncoding.EncodeToString(unused)}},
+		{name: "missing discharge, another left over", row: rowInvalid, reason: verifier.MissingDischarge, header: []string{"Bearer " + base64.RawURLEncoding.EncodeToString(leftOver)}},
 		{name: "discharge under another key", row: rowInvalid, reason: verifier.SignatureMismatch, header: []string{wallet(badDischarge)}},
 
 		{name: "missing discharge", row: rowDischarge, reason: verifier.MissingDischarge, header: []string{bearer(t, needs)}},
