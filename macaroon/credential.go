@@ -52,6 +52,16 @@ func parse(binary string, limits Limits) (Credential, error) {
 // IsZero reports whether c is the zero value, which is invalid.
 func (c Credential) IsZero() bool { return c.box.Value() == nil }
 
+// Limits gives the limits that c was parsed under, and so keeps within. Those of the
+// zero Credential allow nothing.
+func (c Credential) Limits() Limits {
+	t := c.box.Value()
+	if t == nil {
+		return Limits{}
+	}
+	return *t.inForce()
+}
+
 // Wallet gives the macaroon for narrowing it, if the credential has no
 // discharges. With discharges it is ErrSealed: they are bound to the primary
 // macaroon's signature, which narrowing would change.

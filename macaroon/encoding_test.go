@@ -115,6 +115,8 @@ func TestLimitsStayWithTheMacaroon(t *testing.T) {
 	require.NoError(t, err)
 	c, err := macaroon.ParseWith(text(t, m), limits)
 	require.NoError(t, err)
+	require.Equal(t, limits.WithDefaults(), c.Limits())
+	require.Zero(t, macaroon.Credential{}.Limits())
 	w, err := c.Wallet()
 	require.NoError(t, err)
 	w, err = w.Attenuate(many(5)...)

@@ -35,8 +35,10 @@ func (v *Verifier) prove(ctx context.Context, c macaroon.Credential, now time.Ti
 		return refuse(ContextDone, err)
 	}
 	view := c.Inspect()
-	if refusal := withinLimits(view, &v.limits); refusal != nil {
-		return refusal
+	if c.Limits() != v.limits { // parsing has not compared them all
+		if refusal := withinLimits(view, &v.limits); refusal != nil {
+			return refusal
+		}
 	}
 	p.credential = c
 	identifier := view.At(0).Identifier()
