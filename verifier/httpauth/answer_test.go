@@ -264,10 +264,10 @@ func TestRefusalsOverHTTP2(t *testing.T) {
 	server.StartTLS()
 	defer server.Close()
 	for _, row := range situations(s) {
+		if row.during != nil || row.method != "" || row.also != nil {
+			continue // has nothing to do with the version
+		}
 		t.Run(row.name, func(t *testing.T) {
-			if row.during != nil || row.method != "" || row.also != nil {
-				t.Skip("has nothing to do with the version")
-			}
 			r, err := http.NewRequest(http.MethodGet, server.URL+"/orders/7"+row.query, nil)
 			require.NoError(t, err)
 			r.Header["Authorization"] = row.header

@@ -1,5 +1,0 @@
-//go:build !race
-
-package caveat_test
-
-const raceEnabled = false

@@ -1,5 +1,0 @@
-//go:build !race
-
-package httpauth_test
-
-const raceEnabled = false
