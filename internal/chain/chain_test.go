@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"gopkg.in/macaroon.v2"
 
 	"github.com/amaretti-go/amaretti/internal/chain"
 )
@@ -169,5 +170,38 @@ func FuzzLinks(f *testing.F) {
 		h.Bind(&first, &third)
 		require.Equal(t, slow(zero, string(a[:])+string(b[:])), third)
 		require.Equal(t, 8, h.Links())
+	})
+}
+
+// FuzzOracle compares every step with gopkg.in/macaroon.v2.
+func FuzzOracle(f *testing.F) {
+	f.Add([]byte("key"), "identifier", "condition", []byte("caveat key"), "caveat id")
+	f.Add([]byte{}, "", "", []byte{}, "")
+	f.Add(make([]byte, 64), strings.Repeat("i", 192), strings.Repeat("c", 193), make([]byte, 65), strings.Repeat("d", 5000))
+	f.Fuzz(func(t *testing.T, rootKey []byte, identifier, condition string, caveatKey []byte, caveatID string) {
+		var h chain.Hasher
+		theirs, err := macaroon.New(rootKey, []byte(identifier), "", macaroon.V2)
+		require.NoError(t, err)
+		sig := root(&h, rootKey, identifier)
+		require.Equal(t, theirs.Signature(), sig[:])
+
+		require.NoError(t, theirs.AddFirstPartyCaveat([]byte(condition)))
+		h.FirstParty(&sig, condition)
+		require.Equal(t, theirs.Signature(), sig[:])
+
+		require.NoError(t, theirs.AddThirdPartyCaveat(caveatKey, []byte(caveatID), "location"))
+		vid := string(theirs.Caveats()[1].VerificationId)
+		derived, ok := chain.Open(&sig, vid)
+		require.True(t, ok)
+		require.Equal(t, chain.DeriveKey(caveatKey), derived)
+		h.ThirdParty(&sig, vid, caveatID)
+		require.Equal(t, theirs.Signature(), sig[:])
+
+		discharge, err := macaroon.New(caveatKey, []byte(caveatID), "", macaroon.V2)
+		require.NoError(t, err)
+		discharge.Bind(theirs.Signature())
+		bound := h.Root(&derived, caveatID)
+		h.Bind(&sig, &bound)
+		require.Equal(t, discharge.Signature(), bound[:])
 	})
 }
