@@ -7,10 +7,9 @@ import (
 )
 
 // Decode reads one or more macaroons that stand one behind the other and fill
-// data. It appends them to list, and all their caveats to caveats, so that the
-// caller can give room where it costs nothing. The first is the primary one, the
-// others are discharges, whose identifiers are caveat ids and may be as long as
-// these.
+// data. The first is the primary one, the others are discharges, whose identifiers
+// are caveat ids and may be as long as these. list and caveats are empty: they give
+// room that costs the caller nothing, and is used as far as it goes.
 func Decode(list []Macaroon, caveats []Caveat, data string, limits Limits) ([]Macaroon, error) {
 	if data == "" || data[0] != version {
 		return nil, ErrNotMacaroon
@@ -34,7 +33,7 @@ func Decode(list []Macaroon, caveats []Caveat, data string, limits Limits) ([]Ma
 				return nil, OverLimit("caveats", limits.AllCaveats)
 			}
 			if len(caveats) == cap(caveats) { // once, and then for all that there are
-				caveats = slices.Grow(caveats, min(d.ahead(), limits.AllCaveats))
+				caveats = slices.Grow(caveats, d.ahead(min(limits.Caveats, limits.AllCaveats)))
 			}
 			caveats = append(caveats, Caveat{})
 			if err := d.caveat(&caveats[len(caveats)-1]); err != nil {
@@ -79,9 +78,10 @@ func (d *decoder) header(m *Macaroon, idLimit int) (err error) {
 func (d *decoder) more() bool { return d.data != "" && d.data[0] != fieldEOS }
 
 // ahead counts the caveats that this macaroon has yet to come, as far as its fields
-// can be told apart: each takes three bytes at least, whatever it claims.
-func (d *decoder) ahead() (caveats int) {
-	for data := d.data; data != "" && data[0] != fieldEOS; caveats++ {
+// can be told apart, and no further than a limit: each takes three bytes at least,
+// whatever it claims.
+func (d *decoder) ahead(limit int) (caveats int) {
+	for data := d.data; data != "" && data[0] != fieldEOS && caveats < limit; caveats++ {
 		for data != "" && data[0] != fieldEOS {
 			var ok bool
 			if _, data, ok = Field(data, data[0]); !ok {
