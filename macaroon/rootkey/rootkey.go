@@ -25,7 +25,8 @@ import (
 )
 
 // Keyring is a set of root keys. It is safe for concurrent use. It does not
-// print what it holds.
+// print what it holds. The zero Keyring has no keys: it neither mints nor knows any
+// token.
 type Keyring struct {
 	keyID   string
 	derived redact.Box[[chain.Size]byte]
@@ -60,7 +61,7 @@ func (k *Keyring) Mint(ctx context.Context, grant macaroon.Grant, caveats ...mac
 // keyring's keys; see [macaroon.Source]. Whoever may call it can mint.
 func (k *Keyring) RootSignature(_ context.Context, identifier string) (sig [32]byte, found bool, err error) {
 	keyID, ok := macaroon.KeyID(identifier)
-	if !ok {
+	if !ok || k.keyID == "" { // not ours; or no keys, in the zero Keyring
 		return sig, false, nil
 	}
 	// An unknown key costs the same hash, so that a clock can't tell which are

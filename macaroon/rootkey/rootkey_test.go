@@ -76,6 +76,18 @@ func TestRootSignature(t *testing.T) {
 	require.False(t, found, "each keyring has a key of its own")
 }
 
+func TestZeroKeyring(t *testing.T) {
+	var none rootkey.Keyring
+	_, err := none.Mint(t.Context(), macaroon.Grant{})
+	require.Error(t, err)
+	m, err := rootkey.InMemory().Mint(t.Context(), macaroon.Grant{})
+	require.NoError(t, err)
+	sig, found, err := none.RootSignature(t.Context(), m.Identifier())
+	require.NoError(t, err)
+	require.False(t, found)
+	require.Zero(t, sig)
+}
+
 func TestConcurrentUse(t *testing.T) {
 	keys := rootkey.InMemory()
 	first, err := keys.Epoch()
