@@ -44,7 +44,7 @@ func (v *Verifier) audit(ctx context.Context, c macaroon.Credential, operation s
 			r.KeyID, r.TokenID = id.KeyID, id.TokenID
 		}
 	}
-	r.Elapsed = v.options.Now().Sub(start)
+	r.Elapsed = v.now().Sub(start)
 	v.options.Audit(ctx, r)
 }
 

@@ -35,6 +35,9 @@ func (v *Verifier) prove(ctx context.Context, c macaroon.Credential, now time.Ti
 		return refuse(ContextDone, err)
 	}
 	view := c.Inspect()
+	if view.Len() == 0 {
+		return refuse(Malformed, errEmpty)
+	}
 	if c.Limits() != v.limits { // parsing has not compared them all
 		if refusal := withinLimits(view, &v.limits); refusal != nil {
 			return refusal
@@ -108,9 +111,6 @@ var (
 // to the verifier's own.
 func withinLimits(view macaroon.Unverified, l *macaroon.Limits) *Error {
 	n := view.Len()
-	if n == 0 {
-		return refuse(Malformed, errEmpty)
-	}
 	if n > l.Macaroons {
 		return refuse(OverLimit, nil)
 	}

@@ -11,7 +11,8 @@ import (
 )
 
 // Authentic is a credential that proved authentic. What it allows has not been
-// looked at. It is safe for concurrent use.
+// looked at. It is safe for concurrent use. Only [Verifier.Authenticate] makes one;
+// the zero Authentic allows nothing.
 type Authentic struct {
 	verifier *Verifier
 	proof    atomic.Pointer[proof] // replaced when the source has been asked again
@@ -25,9 +26,11 @@ type Authentic struct {
 // The error is an [*Error] in one of three classes; see [ErrUnauthenticated],
 // [ErrDenied], [ErrUndecided].
 func (a *Authentic) Check(ctx context.Context, operation string, facts caveat.Facts) (*Verified, error) {
-	v := a.verifier
-	start := v.options.Now()
-	p := a.proof.Load()
+	v, p := a.verifier, a.proof.Load()
+	if p == nil {
+		return nil, refuse(Malformed, errEmpty)
+	}
+	start := v.now()
 	fresh, err := v.reprove(ctx, p)
 	var verified *Verified
 	if err == nil {
@@ -45,7 +48,11 @@ func (a *Authentic) Check(ctx context.Context, operation string, facts caveat.Fa
 
 // Reference is a name of the token for logs; see [Verified.Reference].
 func (a *Authentic) Reference() string {
-	primary := a.proof.Load().credential.Inspect().At(0)
+	p := a.proof.Load()
+	if p == nil {
+		return ""
+	}
+	primary := p.credential.Inspect().At(0)
 	return reference(primary.Identifier(), primary.Caveats())
 }
 

@@ -55,7 +55,8 @@ type Options struct {
 
 const maxLeeway = time.Minute
 
-// Verifier decides on credentials. It is immutable and safe for concurrent use.
+// Verifier decides on credentials. It is immutable and safe for concurrent use. The
+// zero Verifier allows nothing.
 type Verifier struct {
 	source   Source        // or
 	foreign  ForeignSource // one of them is nil
@@ -117,13 +118,18 @@ func (v *Verifier) configure(audience string, options Options, problems []error)
 	if options.RecheckAfter == 0 {
 		options.RecheckAfter = time.Second
 	}
-	if options.Now == nil {
-		options.Now = time.Now
-	}
 	v.limits = options.Limits.WithDefaults()
 	v.audience, v.options, v.decoy = audience, options, redact.New[[chain.Size]byte]()
 	rand.Read(v.decoy.Value()[:]) // never fails: crypto/rand ends the program instead
 	return v, nil
+}
+
+// now reads the clock. Only the zero Verifier has none.
+func (v *Verifier) now() time.Time {
+	if v.options.Now == nil {
+		return time.Now()
+	}
+	return v.options.Now()
 }
 
 // Verify decides whether c allows operation on a request with these facts. It is
@@ -133,7 +139,7 @@ func (v *Verifier) configure(audience string, options Options, problems []error)
 // The error is an [*Error] in one of three classes; see [ErrUnauthenticated],
 // [ErrDenied], [ErrUndecided].
 func (v *Verifier) Verify(ctx context.Context, c macaroon.Credential, operation string, facts caveat.Facts) (*Verified, error) {
-	start := v.options.Now()
+	start := v.now()
 	var p proof // on the stack: it goes no further than this
 	var verified *Verified
 	refusal := v.prove(ctx, c, start, &p)
@@ -174,7 +180,7 @@ func (v *Verifier) Limits() macaroon.Limits { return v.limits }
 // the audit hook. It is for transports.
 func (v *Verifier) Refuse(ctx context.Context, operation string, reason Reason, cause error) *Error {
 	err := refuse(reason, cause)
-	v.audit(ctx, macaroon.Credential{}, operation, nil, err, v.options.Now())
+	v.audit(ctx, macaroon.Credential{}, operation, nil, err, v.now())
 	return err
 }
 
@@ -197,7 +203,7 @@ func (v *Verifier) RefuseUnread(ctx context.Context, operation string, err error
 // [Authentic.Check] decides what it allows. For a request whose operation and
 // facts are known, use Verify.
 func (v *Verifier) Authenticate(ctx context.Context, c macaroon.Credential) (*Authentic, error) {
-	start := v.options.Now()
+	start := v.now()
 	p := new(proof)
 	if refusal := v.prove(ctx, c, start, p); refusal != nil {
 		v.audit(ctx, c, "", nil, refusal, start)

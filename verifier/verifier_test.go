@@ -90,6 +90,33 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
+func TestZeroValuesAllowNothing(t *testing.T) {
+	s := newService(t, verifier.Options{})
+	c := present(t, s.mint(t))
+	var v verifier.Verifier
+	verified, err := v.Verify(ctx, c, read, noFacts)
+	refused(t, verifier.OverLimit, verified, err)
+	verified, err = v.Verify(ctx, macaroon.Credential{}, read, noFacts)
+	require.Nil(t, verified)
+	require.ErrorIs(t, err, verifier.ErrUnauthenticated)
+	verified, err = v.VerifyText(ctx, must(c.Encode())(t), read, noFacts)
+	refused(t, verifier.OverLimit, verified, err)
+	_, err = v.Authenticate(ctx, c)
+	require.ErrorIs(t, err, verifier.ErrUnauthenticated)
+
+	var a verifier.Authentic
+	verified, err = a.Check(ctx, read, noFacts)
+	refused(t, verifier.Malformed, verified, err)
+	require.Empty(t, a.Reference())
+	require.NotEmpty(t, a.String())
+
+	var who verifier.Verified
+	require.Empty(t, who.Subject())
+	require.Empty(t, who.Conditions())
+	_, ok := who.Deadline()
+	require.False(t, ok)
+}
+
 func TestDenied(t *testing.T) {
 	s := newService(t, verifier.Options{})
 	facts := caveat.Facts{Method: "GET", Path: "/orders/7"}
