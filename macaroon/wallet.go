@@ -49,6 +49,9 @@ func newWallet(list []wire.Macaroon, limits *Limits) (Wallet, error) {
 	if err := t.check(); err != nil {
 		return Wallet{}, err
 	}
+	if limit := t.inForce().Identifier; len(list[0].Identifier) > limit {
+		return Wallet{}, wire.OverLimit("bytes of the primary macaroon's identifier", limit)
+	}
 	seen := make(map[string]bool, len(list))
 	for i, d := range list[1:] {
 		if seen[d.Identifier] {

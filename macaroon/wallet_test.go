@@ -99,6 +99,9 @@ func TestWalletRefuses(t *testing.T) {
 	_, err := macaroon.NewWallet(primary, d["a"], discharge(t, "a", macaroon.Condition("another one")))
 	require.ErrorIs(t, err, macaroon.ErrMalformed, "two for one caveat")
 
+	_, err = macaroon.NewWallet(mustNew(t, "key", strings.Repeat("i", 1<<10+1), ""))
+	require.ErrorIs(t, err, macaroon.ErrLimit, "nobody would read it")
+
 	w, err := macaroon.NewWallet(primary, d["a"], discharge(t, "nobody's"))
 	require.NoError(t, err)
 	_, err = w.Encode()
