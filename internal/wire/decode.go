@@ -120,11 +120,12 @@ func (d *decoder) caveat(c *Caveat) (err error) {
 	if c.VerificationID, err = d.optional(fieldVerificationID, "verification id", math.MaxInt); err != nil {
 		return err
 	}
-	switch n := len(c.VerificationID); {
-	case n == 0 && c.Location != "":
+	if c.VerificationID != "" {
+		if err := CheckVerificationID(c.VerificationID); err != nil {
+			return err
+		}
+	} else if c.Location != "" {
 		return malformed("location on a first-party caveat")
-	case n != 0 && n != VerificationIDSize:
-		return malformed("verification id: %d bytes", n)
 	}
 	return d.end("caveat")
 }

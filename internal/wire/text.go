@@ -22,6 +22,12 @@ func DecodeText(text string) (string, error) {
 	return unsafe.String(unsafe.SliceData(data), len(data)), nil
 }
 
+// EncodeText gives the text of data.
+func EncodeText(data []byte) string {
+	text := AppendText(make([]byte, 0, encoding.EncodedLen(len(data))), data)
+	return unsafe.String(unsafe.SliceData(text), len(text)) // as in DecodeText
+}
+
 // AppendText appends the text of data to dst.
 func AppendText(dst, data []byte) []byte {
 	return encoding.AppendEncode(dst, data)

@@ -79,7 +79,19 @@ var (
 	ErrNotMacaroon = errors.New("macaroon: not a macaroon")
 	ErrMalformed   = errors.New("macaroon: malformed")
 	ErrLimit       = errors.New("macaroon: over a limit")
+
+	// ErrVerificationID says, beside ErrMalformed, what is malformed.
+	ErrVerificationID = errors.New("verification id that can't be decrypted")
 )
+
+// CheckVerificationID refuses a verification id that nothing can be decrypted from,
+// because of its size.
+func CheckVerificationID(id string) error {
+	if len(id) != VerificationIDSize {
+		return malformed("%w: %d bytes", ErrVerificationID, len(id))
+	}
+	return nil
+}
 
 func malformed(format string, args ...any) error {
 	return fmt.Errorf("%w: %w", ErrMalformed, fmt.Errorf(format, args...))
