@@ -46,6 +46,7 @@
 //	spki-sha256 HASH                SHA-256 of the peer's public key, unpadded base64url
 //	content-digest sha-256=:HASH:   SHA-256 of the body, as RFC 9530 writes it
 //	branch ID                       holds always; 16 bytes, unpadded base64url
+//	declared KEY VALUE              a third party's statement: for the verifier alone, unknown to a Registry
 //	error TEXT                      never holds
 //
 // Lists are words parted by exactly one space; one word that holds is enough. A list with any malformed word

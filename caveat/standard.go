@@ -7,7 +7,7 @@ import (
 )
 
 // reserved are the names that a verifier relies on. No Registry gives them another meaning, and none lacks them.
-// The verifier reads declared by itself; to a Registry it is unknown.
+// The verifier reads declared by itself, with [ParseDeclared]; to a Registry it is unknown.
 var reserved = []string{"time-before", "time-after", "allow", "deny", "audience", "branch", "declared", "error"}
 
 // The standard kinds.
@@ -62,7 +62,7 @@ func list(kinds ...Definition) []entry {
 // ofList makes a caveat of a list. Every word is looked at before they are joined: one that contains a space
 // would become two.
 func ofList(kind Kind[string], words []string) Caveat {
-	argument, err := List.Format(words)
+	argument, err := listCodec{}.Format(words) // by its type, which keeps words off the heap
 	if err != nil {
 		return invalid(kind.Name(), err)
 	}
@@ -97,6 +97,9 @@ func Audience(names ...string) Caveat { return ofList(audience, names) }
 // Branch names a branch of delegation, so that it can be revoked without the rest: all that is derived from this
 // token carries it. The id is 16 random bytes. It restricts nothing else. All zero is an error.
 func Branch(id [16]byte) Caveat { return branch.Of(id) }
+
+// ParseBranch reads the argument of a branch condition.
+func ParseBranch(argument string) (id [16]byte, err error) { return branchCodec{}.Parse(argument) }
 
 func checkTimeBefore(_ context.Context, req *Request, t time.Time) error {
 	switch {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"unicode/utf8"
 )
 
 // Methods restricts a token to these HTTP methods, to the letter: HEAD is not GET. No method at all is an error.
@@ -25,6 +26,9 @@ func Path(patterns ...string) Caveat { return ofPatterns(httpPath, patterns, for
 // character in it has a special meaning. A path that could not be told from another when encoded is an
 // error, see [CanonicalPath].
 func ExactPath(path string) Caveat {
+	if !strings.ContainsFunc(path, func(r rune) bool { return r != '/' && (r >= utf8.RuneSelf || !unreservedChars.has(byte(r))) }) {
+		return httpPath.Of(path) // nothing to escape
+	}
 	segments := strings.Split(path, "/")
 	for i, segment := range segments {
 		segments[i] = EscapeSegment(segment)
