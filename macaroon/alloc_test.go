@@ -27,7 +27,7 @@ func TestAllocations(t *testing.T) {
 			next, _ := m.Attenuate(macaroon.Condition("a"), macaroon.Condition("b"), macaroon.Condition("c"))
 			sink += next.Inspect().Caveats().Len()
 		}},
-		{"encode", 3, func() { s, _ := m.Encode(); sink += len(s) }},
+		{"encode", 1, func() { s, _ := m.Encode(); sink += len(s) }},
 		{"parse", 2, func() { c, _ := macaroon.Parse(encoded); sink += c.Inspect().Len() }},
 		{"inspect", 0, func() { sink += len(m.Inspect().Caveats().At(3).ID) }},
 		{"refuse text", 1, func() { c, _ := macaroon.Parse("not a macaroon!"); sink += c.Inspect().Len() }},

@@ -2,7 +2,9 @@ package macaroon
 
 import (
 	"fmt"
+	"slices"
 
+	"github.com/amaretti-go/amaretti/internal/chain"
 	"github.com/amaretti-go/amaretti/internal/redact"
 	"github.com/amaretti-go/amaretti/internal/wire"
 )
@@ -73,41 +75,71 @@ func (t *bundle) check() error {
 	return nil
 }
 
-// encode gives the binary form, if that is within its limit.
-func (t *bundle) encode() ([]byte, error) {
+// attenuate makes a bundle of the same macaroons, the primary one with further
+// caveats.
+func (t *bundle) attenuate(caveats []Caveat) (box, error) {
+	b, next := single(t.list[0], t.limits, len(caveats))
+	var h chain.Hasher
+	for i, c := range caveats {
+		w, err := write(c, next.inForce())
+		if err == nil && len(w.attests) > 0 {
+			err = errAttests
+		}
+		if err != nil {
+			return box{}, fmt.Errorf("macaroon: caveat %d: %w", i, err)
+		}
+		w.appendTo(&next.list[0], &h)
+	}
+	if len(t.list) > 1 {
+		next.list = append(next.list, t.list[1:]...)
+	}
+	if err := next.check(); err != nil {
+		return box{}, err
+	}
+	return b, nil
+}
+
+// appendBinary appends the binary form, if that is within its limit.
+func (t *bundle) appendBinary(b []byte) ([]byte, error) {
 	if t.binary != "" {
-		return []byte(t.binary), nil
+		return append(b, t.binary...), nil
 	}
 	size := 0
 	for i := range t.list {
 		size += wire.MaxSize(&t.list[i])
 	}
-	b := make([]byte, 0, size)
+	start := len(b)
+	b = slices.Grow(b, size)
 	for i := range t.list {
 		b = wire.Append(b, &t.list[i])
 	}
-	if limit := t.inForce().bytes(); len(b) > limit {
+	if limit := t.inForce().bytes(); len(b)-start > limit {
 		return nil, wire.OverLimit("bytes", limit)
 	}
 	return b, nil
 }
 
-// appendBinary appends the binary form.
-func (t *bundle) appendBinary(b []byte) ([]byte, error) {
-	binary, err := t.encode()
-	if err != nil {
-		return nil, err
-	}
-	return append(b, binary...), nil
-}
+// textRoom is room for the binary form of most bundles.
+type textRoom [1 << 10]byte
 
 // appendText appends the text of the binary form.
 func (t *bundle) appendText(b []byte) ([]byte, error) {
-	binary, err := t.encode()
+	var room textRoom
+	binary, err := t.appendBinary(room[:0])
 	if err != nil {
 		return nil, err
 	}
 	return wire.AppendText(b, binary), nil
+}
+
+// text gives the text of the binary form.
+func (t *bundle) text() (string, error) {
+	var room textRoom
+	binary, err := t.appendBinary(room[:0])
+	if err != nil {
+		return "", err
+	}
+	return wire.EncodeText(binary), nil
 }
 
 // describe is what prints in place of the secrets.

@@ -10,14 +10,16 @@ import (
 // the text methods, is the text in a string. Unmarshalling replaces the receiver,
 // uses the default limits, and leaves the receiver alone when it fails.
 
-func toString(text []byte, err error) (string, error) {
-	return string(text), err
-}
-
 // Encode gives the credential text of a macaroon that needs no discharges, to be
 // sent as "Authorization: Bearer <text>". It fails if the text would exceed its
 // limit.
-func (m Macaroon) Encode() (string, error) { return toString(m.MarshalText()) }
+func (m Macaroon) Encode() (string, error) {
+	t := m.box.Value()
+	if t == nil {
+		return "", ErrInvalid
+	}
+	return t.text()
+}
 
 // AppendBinary appends the v2 binary form.
 func (m Macaroon) AppendBinary(b []byte) ([]byte, error) {
@@ -66,7 +68,13 @@ func (m *Macaroon) become(c Credential, err error) error {
 }
 
 // Encode gives the text that c was parsed from, or the text of the binary.
-func (c Credential) Encode() (string, error) { return toString(c.MarshalText()) }
+func (c Credential) Encode() (string, error) {
+	t := c.box.Value()
+	if t == nil {
+		return "", ErrInvalid
+	}
+	return t.text()
+}
 
 // AppendBinary appends the v2 binary forms, one behind the other.
 func (c Credential) AppendBinary(b []byte) ([]byte, error) {

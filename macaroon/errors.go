@@ -17,6 +17,11 @@ var (
 	// or is not in canonical form.
 	ErrMalformed = wire.ErrMalformed
 
+	// ErrVerificationID is returned, together with ErrMalformed, for a third-party
+	// caveat whose verification id no key can be decrypted from, since it does not
+	// have 72 bytes. Other libraries read it, and fail when they decrypt.
+	ErrVerificationID = wire.ErrVerificationID
+
 	// ErrLimit is returned when one of the [Limits] is exceeded.
 	ErrLimit = wire.ErrLimit
 

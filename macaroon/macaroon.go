@@ -2,7 +2,6 @@ package macaroon
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/amaretti-go/amaretti/internal/chain"
 	"github.com/amaretti-go/amaretti/internal/wire"
@@ -54,22 +53,8 @@ func (m Macaroon) Attenuate(caveats ...Caveat) (Macaroon, error) {
 	if t == nil {
 		return Macaroon{}, ErrInvalid
 	}
-	b, next := single(t.list[0], t.limits, len(caveats))
-	var h chain.Hasher
-	for i, c := range caveats {
-		w, err := write(c, next.inForce())
-		if err == nil && len(w.attests) > 0 {
-			err = errAttests
-		}
-		if err != nil {
-			return Macaroon{}, fmt.Errorf("macaroon: caveat %d: %w", i, err)
-		}
-		w.appendTo(&next.list[0], &h)
-	}
-	if err := next.check(); err != nil {
-		return Macaroon{}, err
-	}
-	return Macaroon{box: b}, nil
+	b, err := t.attenuate(caveats)
+	return Macaroon{box: b}, err
 }
 
 // IsZero reports whether m is the zero value, which is invalid.

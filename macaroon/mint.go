@@ -33,6 +33,10 @@ type Grant struct {
 	// Subject is who the token is for; see [Identifier].
 	Subject string
 
+	// Label is for the minter's own inventory of tokens; package rootkey hands it to
+	// its Recorder. It is not written into the token, so no holder sees it.
+	Label string
+
 	// Location is a hint where the token is of use. It is not authenticated: any
 	// holder can change it.
 	Location string

@@ -91,14 +91,12 @@ func (w Wallet) Discharges() []Macaroon {
 
 // Attenuate narrows the primary macaroon; see [Macaroon.Attenuate].
 func (w Wallet) Attenuate(caveats ...Caveat) (Wallet, error) {
-	primary, err := w.Primary().Attenuate(caveats...)
-	if err != nil {
-		return Wallet{}, err
-	}
 	t := w.box.Value()
-	list := slices.Clone(t.list)
-	list[0] = primary.box.Value().list[0]
-	return newWallet(list, t.limits)
+	if t == nil {
+		return Wallet{}, ErrInvalid
+	}
+	b, err := t.attenuate(caveats)
+	return Wallet{box: b}, err
 }
 
 // MissingDischarge is a third-party caveat that no discharge in the wallet is
@@ -159,16 +157,41 @@ func (t *bundle) order() (order []int, missing []MissingDischarge) {
 // sent. It fails if a discharge is for no caveat, since verifiers refuse what is
 // left over. It does not fail if discharges are missing: the service will say so.
 func (w Wallet) Credential() (Credential, error) {
+	bound, err := w.bind()
+	if err != nil {
+		return Credential{}, err
+	}
+	binary, err := bound.appendBinary(nil)
+	if err != nil {
+		return Credential{}, err
+	}
+	return parse(string(binary), *bound.inForce())
+}
+
+// Encode gives the credential text: what [Wallet.Credential] gives, as text.
+func (w Wallet) Encode() (string, error) {
+	bound, err := w.bind()
+	if err != nil {
+		return "", err
+	}
+	return bound.text()
+}
+
+// bind gives the macaroons as they are presented.
+func (w Wallet) bind() (*bundle, error) {
 	t := w.box.Value()
 	if t == nil {
-		return Credential{}, ErrInvalid
+		return nil, ErrInvalid
+	}
+	if len(t.list) == 1 {
+		return t, nil
 	}
 	order, _ := t.order()
 	if n := len(t.list) - len(order); n > 0 {
-		return Credential{}, fmt.Errorf("macaroon: wallet: no caveat asks for %d of the discharges", n)
+		return nil, fmt.Errorf("macaroon: wallet: no caveat asks for %d of the discharges", n)
 	}
 	var h chain.Hasher
-	bound := bundle{limits: t.limits}
+	bound := &bundle{limits: t.limits}
 	for i, from := range order {
 		m := t.list[from]
 		if i > 0 {
@@ -176,18 +199,5 @@ func (w Wallet) Credential() (Credential, error) {
 		}
 		bound.list = append(bound.list, m)
 	}
-	binary, err := bound.encode()
-	if err != nil {
-		return Credential{}, err
-	}
-	return parse(string(binary), *t.inForce())
-}
-
-// Encode gives the credential text: what [Wallet.Credential] gives, as text.
-func (w Wallet) Encode() (string, error) {
-	c, err := w.Credential()
-	if err != nil {
-		return "", err
-	}
-	return c.Encode()
+	return bound, nil
 }

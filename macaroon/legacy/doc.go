@@ -37,7 +37,7 @@
 // is a matter in dispute and our position on it.
 //
 //	base64-mixed-alphabet     refused  both + or / and - or _ in one text
-//	base64-trailing-bits      refused  a last character with unused bits that are not zero
+//	base64-trailing-bits      in part  unused bits that are not zero, refused in a text of a whole macaroon, read in a value of JSON
 //	base64-whitespace         refused  line breaks, at the end too
 //	empty-vid                 refused  a verification id that is present and empty
 //	first-party-location      refused  a location on a first-party caveat: nobody is there

@@ -149,20 +149,12 @@ func startsHex(data string) bool {
 }
 
 // decodeBase64 decodes either alphabet, padded or not, but no mixture: each
-// sequence of bytes has four texts, or one. encoding/base64 would skip line
-// breaks, so they are refused first. Its errors are not passed on: they quote.
+// sequence of bytes has four texts, or one. The errors of encoding/base64 are not
+// passed on: they quote.
 func decodeBase64(text string) (string, error) {
-	encoding := base64.RawURLEncoding
-	switch padded, standard := strings.HasSuffix(text, "="), strings.ContainsAny(text, "+/"); {
-	case padded && standard:
-		encoding = base64.StdEncoding
-	case padded:
-		encoding = base64.URLEncoding
-	case standard:
-		encoding = base64.RawStdEncoding
-	}
-	if strings.ContainsAny(text, "\r\n") {
-		return "", malformed("base64: line break")
+	encoding, err := alphabet(text)
+	if err != nil {
+		return "", err
 	}
 	data, err := encoding.Strict().DecodeString(text)
 	if err != nil {
@@ -171,21 +163,29 @@ func decodeBase64(text string) (string, error) {
 	return string(data), nil
 }
 
+// alphabet tells which base64 a text is in, if it is in any. encoding/base64 would
+// skip line breaks, so they are refused first.
+func alphabet(text string) (*base64.Encoding, error) {
+	if strings.ContainsAny(text, "\r\n") {
+		return nil, malformed("base64: line break")
+	}
+	switch padded, standard := strings.HasSuffix(text, "="), strings.ContainsAny(text, "+/"); {
+	case padded && standard:
+		return base64.StdEncoding, nil
+	case padded:
+		return base64.URLEncoding, nil
+	case standard:
+		return base64.RawStdEncoding, nil
+	}
+	return base64.RawURLEncoding, nil
+}
+
 func signature(value string) (sig [wire.SignatureSize]byte, err error) {
 	if len(value) != len(sig) {
 		return sig, malformed("signature: %d bytes", len(value))
 	}
 	copy(sig[:], value)
 	return sig, nil
-}
-
-// checkVerificationID is for fields that are present: an empty one, dropped on the
-// way, would turn a third-party caveat into a condition.
-func checkVerificationID(value string) error {
-	if len(value) != wire.VerificationIDSize {
-		return malformed("verification id: %d bytes", len(value))
-	}
-	return nil
 }
 
 func malformed(format string, args ...any) error {

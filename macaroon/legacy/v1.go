@@ -100,7 +100,7 @@ func (r *reader) v1Binary(data string) (string, error) {
 				caveat.ID = value
 			}
 		case "vid":
-			caveat.VerificationID, err = value, checkVerificationID(value)
+			caveat.VerificationID, err = value, wire.CheckVerificationID(value)
 		case "cl":
 			caveat.Location = value
 		case "signature":

@@ -271,19 +271,6 @@ func requireReencodes(t *testing.T, c *vectors.ValidCase, encoding string, data 
 	require.Equal(t, want, wireForm(t, quoted))
 }
 
-// stricter names the invalid cases that are refused while reading, though the
-// libraries that the set was made with notice only when they verify.
-var stricter = map[string]string{
-	"dset/crafted/vid-plaintext-0/v1b":  "a verification id has 72 bytes",
-	"dset/crafted/vid-plaintext-0/v2b":  "a verification id has 72 bytes",
-	"dset/crafted/vid-plaintext-0/v2j":  "a verification id has 72 bytes",
-	"dset/crafted/vid-plaintext-31/v1b": "a verification id has 72 bytes",
-	"dset/crafted/vid-plaintext-31/v2b": "a verification id has 72 bytes",
-	"dset/crafted/vid-plaintext-31/v2j": "a verification id has 72 bytes",
-	"j2/b64/v64-empty":                  "a verification id has 72 bytes",
-	"j2/b64/i64-hex":                    "as base64 it has unused bits that are not zero",
-}
-
 // TestInvalidVectors: each is refused, by the reader if it is no macaroon. What is
 // one, but proves nothing, is for package verifier, whose test has the same cases;
 // here macaroon.v2 refuses it, to show that import did not change it into another.
@@ -304,8 +291,11 @@ func TestInvalidVectors(t *testing.T) {
 			if err != nil {
 				byReader++
 				requireClass(t, err)
-				_, early := stricter[c.Name]
-				require.NotEqual(t, early, slices.Contains(c.Expect, "parse-error"), "%v: %v", c.Expect, err)
+				class := "parse-error"
+				if errors.Is(err, macaroon.ErrVerificationID) && !slices.Contains(c.Expect, class) {
+					class = "cannot-decrypt" // what others find out later
+				}
+				require.Contains(t, c.Expect, class, "%v", err)
 				return
 			}
 			require.NotEqual(t, []string{"parse-error"}, c.Expect)
@@ -313,7 +303,7 @@ func TestInvalidVectors(t *testing.T) {
 			require.Error(t, err)
 		})
 	}
-	require.Equal(t, 408, byReader)
+	require.Equal(t, 407, byReader)
 }
 
 func requireClass(t *testing.T, err error) {
@@ -338,6 +328,8 @@ func TestPolicyVectors(t *testing.T) {
 	inPart := map[string]bool{ // those that are read
 		"j1/null/cav1-cl":                       true,
 		"j1/null/location":                      true,
+		"j2/b64/ci64-nonzero-trailing-bits":     true,
+		"j2/b64/i64-nonzero-trailing-bits":      true,
 		"j2/null/cav0-l":                        true,
 		"producer/macaroon.v2/tp-cid-empty/v2j": true,
 		"producer/pymacaroons/tp-cid-empty/v2j": true,
