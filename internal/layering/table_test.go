@@ -7,6 +7,7 @@ const root = "github.com/amaretti-go/amaretti"
 // below it. The top floor is for what nothing else may import.
 var floors = map[string]int{
 	"internal/chain":  0,
+	"internal/origin": 0,
 	"internal/redact": 0,
 	"internal/wire":   0,
 

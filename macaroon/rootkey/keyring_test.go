@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/amaretti-go/amaretti/caveat"
+	"github.com/amaretti-go/amaretti/internal/chain"
 	"github.com/amaretti-go/amaretti/macaroon"
 	"github.com/amaretti-go/amaretti/macaroon/rootkey"
 )
@@ -43,7 +44,7 @@ func TestMint(t *testing.T) {
 		require.Less(t, len(m.Identifier()), 56)
 
 		given := time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
-		m, err = keys.Mint(t.Context(), macaroon.Grant{IssuedAt: given})
+		m, err = keys.Mint(t.Context(), macaroon.Grant{IssuedAt: given}, soon)
 		require.NoError(t, err)
 		id, err = macaroon.ParseIdentifier(m.Identifier())
 		require.NoError(t, err)
@@ -54,14 +55,24 @@ func TestMint(t *testing.T) {
 	})
 }
 
+// signed tells whether sig is the signature that m begins with.
+func signed(m macaroon.Macaroon, sig [32]byte) bool {
+	var h chain.Hasher
+	caveats := m.Inspect().Caveats()
+	for i := range caveats.Len() {
+		h.FirstParty(&sig, caveats.At(i).ID)
+	}
+	return m.Inspect().SignedBy(sig)
+}
+
 func TestRootSignature(t *testing.T) {
 	keys, others := rootkey.InMemory(), rootkey.InMemory()
-	m, err := keys.Mint(t.Context(), macaroon.Grant{})
+	m, err := keys.Mint(t.Context(), macaroon.Grant{}, soon)
 	require.NoError(t, err)
 	sig, found, err := keys.RootSignature(t.Context(), m.Identifier())
 	require.NoError(t, err)
 	require.True(t, found)
-	require.True(t, m.Inspect().SignedBy(sig))
+	require.True(t, signed(m, sig))
 
 	for name, identifier := range map[string]string{
 		"empty": "", "foreign": "we used our secret key", "cut": m.Identifier()[:5],
@@ -78,14 +89,26 @@ func TestRootSignature(t *testing.T) {
 
 func TestZeroKeyring(t *testing.T) {
 	var none rootkey.Keyring
-	_, err := none.Mint(t.Context(), macaroon.Grant{})
+	_, err := none.Mint(t.Context(), macaroon.Grant{}, soon)
 	require.Error(t, err)
-	m, err := rootkey.InMemory().Mint(t.Context(), macaroon.Grant{})
+	m, err := rootkey.InMemory().Mint(t.Context(), macaroon.Grant{}, soon)
 	require.NoError(t, err)
 	sig, found, err := none.RootSignature(t.Context(), m.Identifier())
 	require.NoError(t, err)
 	require.False(t, found)
 	require.Zero(t, sig)
+
+	_, err = none.Epoch()
+	require.NoError(t, err)
+	require.Equal(t, "keyring (zero)", fmt.Sprint(&none))
+	require.Error(t, none.Run(t.Context()))
+	_, err = none.Rotate(t.Context())
+	require.Error(t, err)
+	_, err = none.Keys(t.Context())
+	require.Error(t, err)
+	require.Error(t, none.Delete(t.Context(), "aaaaaaaaaaaaa"))
+	require.Error(t, none.Retire(t.Context(), "aaaaaaaaaaaaa", time.Now()))
+	require.Error(t, none.Label(t.Context(), "aaaaaaaaaaaaa", "x"))
 }
 
 func TestConcurrentUse(t *testing.T) {
@@ -96,12 +119,12 @@ func TestConcurrentUse(t *testing.T) {
 	for range 8 {
 		wg.Go(func() {
 			for range 50 {
-				m, err := keys.Mint(t.Context(), macaroon.Grant{Subject: "x"})
+				m, err := keys.Mint(t.Context(), macaroon.Grant{Subject: "x"}, soon)
 				require.NoError(t, err)
 				sig, found, err := keys.RootSignature(t.Context(), m.Identifier())
 				require.NoError(t, err)
 				require.True(t, found)
-				require.True(t, m.Inspect().SignedBy(sig))
+				require.True(t, signed(m, sig))
 			}
 		})
 	}

@@ -1,0 +1,96 @@
+package rootkey
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// Options tune a Keyring. The zero value is the safe default. All processes over one
+// store should have the same.
+type Options struct {
+	_ [0]func() // fields are to be named
+
+	// RefreshEvery is how old the keys may be that a decision rests on, as long as the
+	// store can be read: what was deleted elsewhere is refused here after that. Zero
+	// means 10 seconds; at least a millisecond.
+	RefreshEvery time.Duration
+
+	// StaleAfter is how old they may be if the store can't be read. Zero means 5
+	// minutes; not less than RefreshEvery.
+	StaleAfter time.Duration
+
+	// PublishFor is how long a fresh key is in the store before it mints: at least
+	// the RefreshEvery of every verifier. What is more than that is slack for clocks
+	// that differ and for slow writing. Zero means a minute.
+	PublishFor time.Duration
+
+	// MaxLifetime is how long a token lives at most. Zero means 24 hours.
+	MaxLifetime time.Duration
+
+	// Leeway is how much longer than that a key verifies, since clocks differ and
+	// verifiers have a leeway of their own. Zero means a minute.
+	Leeway time.Duration
+
+	// RotateEvery is how long a key mints before [Keyring.Run] makes the next. Zero
+	// means 30 days. Negative means that this process makes no key of its own accord,
+	// neither the first one of an empty store nor any later: for those who only
+	// verify, and where somebody else rotates.
+	RotateEvery time.Duration
+
+	// Recorder is told of every token. Nil means nobody is.
+	Recorder Recorder
+
+	// Log gets a line for each read that failed, for the first that succeeds after
+	// that, and for each key that Run makes. It never gets a key. Nil means no log.
+	Log *slog.Logger
+}
+
+// maxSpan keeps sums of the options, and of them and a time, within range.
+const maxSpan = 50 * 365 * 24 * time.Hour
+
+// complete fills in the defaults and reports all problems together.
+func (o *Options) complete() error {
+	var problems []error
+	for _, field := range []struct {
+		name        string
+		value       *time.Duration
+		unset       time.Duration
+		mayNegative bool
+	}{
+		{"RefreshEvery", &o.RefreshEvery, 10 * time.Second, false},
+		{"StaleAfter", &o.StaleAfter, 5 * time.Minute, false},
+		{"PublishFor", &o.PublishFor, time.Minute, false},
+		{"MaxLifetime", &o.MaxLifetime, 24 * time.Hour, false},
+		{"Leeway", &o.Leeway, time.Minute, false},
+		{"RotateEvery", &o.RotateEvery, 30 * 24 * time.Hour, true},
+	} {
+		switch {
+		case *field.value == 0:
+			*field.value = field.unset
+		case *field.value < 0 && !field.mayNegative:
+			problems = append(problems, fmt.Errorf("%s: negative", field.name))
+		case *field.value > maxSpan:
+			problems = append(problems, fmt.Errorf("%s: more than 50 years", field.name))
+		}
+	}
+	if len(problems) == 0 { // else there is no telling which of two is wrong
+		if o.RefreshEvery < time.Millisecond {
+			problems = append(problems, errors.New("RefreshEvery: less than a millisecond"))
+		}
+		if o.StaleAfter < o.RefreshEvery {
+			problems = append(problems, fmt.Errorf("StaleAfter: less than RefreshEvery, %v", o.RefreshEvery))
+		}
+		if o.PublishFor < o.RefreshEvery {
+			problems = append(problems, fmt.Errorf("PublishFor: less than RefreshEvery, %v", o.RefreshEvery))
+		}
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return errors.Join(problems...)
+}
+
+// overlap is how long a key verifies after it has stopped minting.
+func (o *Options) overlap() time.Duration { return o.StaleAfter + o.MaxLifetime + o.Leeway }
