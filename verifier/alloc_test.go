@@ -6,6 +6,9 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/amaretti-go/amaretti/macaroon"
+	"github.com/amaretti-go/amaretti/verifier"
 )
 
 // One decision about a token of five caveats, from text to identity: the text's
@@ -23,4 +26,30 @@ func TestAllocations(t *testing.T) {
 			t.Fatal("allowed")
 		}
 	}), 3.0)
+}
+
+// However often an attribute is declared, it takes no more memory: two maps, when
+// attributes are asked for, and nothing more than for any condition when they are not.
+func TestAllocationsOfDeclarations(t *testing.T) {
+	s := newService(t, verifier.Options{})
+	check := func(asked macaroon.Caveat, conditions ...macaroon.Caveat) float64 {
+		a := must(s.Authenticate(ctx, present(t, s.mint(t, asked), discharge(t, "idp", conditions...))))(t)
+		return testing.AllocsPerRun(100, func() {
+			if _, err := a.Check(ctx, read, noFacts); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	repeat := func(text string, n int) (list []macaroon.Caveat) {
+		for range n {
+			list = append(list, macaroon.Condition(text))
+		}
+		return list
+	}
+	plain := check(thirdParty("idp"))
+	require.Equal(t, plain, check(thirdParty("idp"), repeat("declared user ann", 60)...))
+	require.Equal(t, plain, check(asking("idp", "user")), "nothing declared")
+	one := check(asking("idp", "user"), repeat("declared user ann", 1)...)
+	require.LessOrEqual(t, one, plain+4)
+	require.Equal(t, one, check(asking("idp", "user"), repeat("declared user ann", 60)...))
 }

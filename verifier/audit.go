@@ -18,7 +18,8 @@ type Record struct {
 	Operation string        // as asked for; empty where none was
 
 	// Verified is the decision if it is to allow, Err if it is not. One of them
-	// is nil.
+	// is nil. Attributes are in the decision and nowhere else: whether a log may
+	// hold them is for the hook to know.
 	Verified *Verified
 	Err      *Error
 
@@ -67,7 +68,8 @@ func names(view macaroon.Unverified) (list []string) {
 const maxName = 64 // bytes of a name in a record, since a holder chooses it
 
 // AuditLog is an audit hook that writes to a log: what is allowed at level info,
-// undecided at error, all else at warn.
+// undecided at error, all else at warn. It writes no attributes, which may be
+// personal data.
 func AuditLog(logger *slog.Logger) func(context.Context, Record) {
 	return func(ctx context.Context, r Record) {
 		level, attrs := slog.LevelInfo, []slog.Attr{slog.String("operation", r.Operation)}

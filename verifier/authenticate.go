@@ -16,6 +16,7 @@ import (
 type proof struct {
 	credential macaroon.Credential
 	identifier macaroon.Identifier // zero if foreign
+	asked      asked
 	root       root
 }
 
@@ -61,7 +62,7 @@ func (v *Verifier) prove(ctx context.Context, c macaroon.Credential, now time.Ti
 		p.root.sig = *v.decoy.Value()
 	}
 
-	w := walk{view: view, depth: v.limits.Depth}
+	w := walk{view: view, depth: v.limits.Depth, attested: len(p.identifier.Attests) > 0}
 	refusal = w.run(p.root.sig)
 	if !known {
 		return refuseAt(UnknownKey, 0, -1, nil) // however the walk ended
@@ -72,6 +73,10 @@ func (v *Verifier) prove(ctx context.Context, c macaroon.Credential, now time.Ti
 	if refusal = p.complete(); refusal != nil {
 		return refusal
 	}
+	if refusal = v.unrevoked(p); refusal != nil {
+		return refusal
+	}
+	p.asked = whoAttests(p.identifier.Attests, w.met)
 	if len(w.missing) > 0 {
 		// Everything presented is authentic; but who holds an expired token need
 		// not go and get discharges for it.
@@ -201,7 +206,7 @@ func (v *Verifier) reprove(ctx context.Context, p *proof) (*proof, *Error) {
 	if !found || subtle.ConstantTimeCompare(r.sig[:], p.root.sig[:]) != 1 {
 		return nil, refuseAt(UnknownKey, 0, -1, nil)
 	}
-	fresh := &proof{p.credential, p.identifier, r}
+	fresh := &proof{p.credential, p.identifier, p.asked, r}
 	if refusal := fresh.complete(); refusal != nil {
 		return nil, refusal
 	}
@@ -220,6 +225,8 @@ type walk struct {
 	used         int
 	pending      []discharge // discharges found for a caveat, not walked yet
 	missing      []macaroon.MissingDischarge
+	attested     bool  // whether to remember
+	met          []met // the primary macaroon's caveats, in order
 }
 
 // discharge is a macaroon that is to be verified under the key that its caveat
@@ -322,6 +329,9 @@ func (w *walk) thirdParty(in *discharge, index int, c macaroon.UnverifiedCaveat,
 	}
 	w.byIdentifier[c.ID] = 0
 	w.used++
+	if w.attested && in.macaroon == 0 {
+		w.met = append(w.met, met{index, found})
+	}
 	w.pending = append(w.pending, discharge{found, w.hasher.Root(&derived, c.ID), in.depth + 1})
 	return nil
 }

@@ -37,6 +37,9 @@ func (a *Authentic) Check(ctx context.Context, operation string, facts caveat.Fa
 		if fresh != p {
 			a.proof.Store(fresh)
 		}
+		err = v.unrevoked(fresh)
+	}
+	if err == nil {
 		verified, err = v.decide(ctx, fresh, operation, &facts, start)
 	}
 	v.audit(ctx, p.credential, operation, verified, err, start)
@@ -75,20 +78,35 @@ func (v *Verifier) decide(ctx context.Context, p *proof, operation string, facts
 	// On the heap, since what checkers do with it is not known here; one
 	// allocation serves them all.
 	req := &caveat.Request{Facts: *facts, Now: now, Leeway: v.options.Leeway, Operation: operation, Audience: v.audience}
+	// What foreign minters ask third parties for is not known. It could be anything.
+	declared := declarations{asked: p.asked, everything: v.foreign != nil}
 	view := p.credential.Inspect()
 	for i := range view.Len() {
 		caveats := view.At(i).Caveats()
+		ends := false
 		for j := range caveats.Len() {
 			condition, ok := caveats.Condition(j)
-			if !ok || t.readable && isExpiry(condition) {
-				continue // what has held already
+			if !ok {
+				continue
 			}
-			if err := v.options.Registry.Check(ctx, req, condition); err != nil {
+			var err error
+			switch {
+			case isExpiry(condition):
+				ends = true
+				if !t.readable { // else they have held already
+					err = v.options.Registry.Check(ctx, req, condition)
+				}
+			case isDeclared(condition):
+				err = declared.add(i, ends, condition)
+			default:
+				err = v.options.Registry.Check(ctx, req, condition)
+			}
+			if err != nil {
 				return nil, v.failed(ctx, i, j, err)
 			}
 		}
 	}
-	return v.verified(p, &t), nil
+	return v.verified(p, &t, declared.attributes), nil
 }
 
 func (v *Verifier) failed(ctx context.Context, macaroon, index int, err error) *Error {

@@ -30,6 +30,29 @@
 // is down makes a decision undecided, not denied. The text of an error is the
 // same for all of a class; what really happened goes to [Options.Audit].
 //
+// # Attributes
+//
+// A third party can attest who is asking: [Verified.Attribute]. The minter asks for
+// that in a caveat (Caveat.Attesting in package caveat/thirdparty), and the identifier
+// of the token says which caveat asks for which keys. The value is that of the first
+//
+//	declared KEY VALUE
+//
+// in the discharge that met this very caveat, if no time-before of that discharge
+// stands before it. An empty value says that there is none. Two values of one such key
+// anywhere in a credential deny, and so does a declaration that can't be parsed; keys
+// that nobody asked for are ignored. What a nested discharge declares, or that of a
+// caveat which a holder appended, attests nothing.
+//
+// So a holder, who can append to a discharge before he presents it, can only repeat what
+// the third party declared or spoil it, as long as that declares every key that it is
+// asked for, if only as empty. The caveat demands so (need-declared, as in the
+// macaroon bakery); to name a third party is to trust it to comply.
+//
+// The name is as it stands there. The bakery's namespaces may put a prefix before
+// it: not in the one that they all use ("std:", which is the empty prefix), and a
+// condition with another prefix is an unknown one, which denies.
+//
 // # Two steps
 //
 // Where the operation is known only later, or is asked for again and again as in
@@ -40,7 +63,9 @@
 //
 // [NewForeign] verifies what other systems minted. Being foreign is a property of
 // the source: nothing is guessed from a token's bytes. The two constructors
-// rather than one keep a source of the wrong sort from compiling.
+// rather than one keep a source of the wrong sort from compiling. They have no
+// attributes. Two values declared for any key deny, as in the bakery: what their minter
+// asked for is not known.
 //
 // # What a clock can tell
 //

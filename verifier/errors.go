@@ -29,6 +29,9 @@ var (
 	// ErrExpired: authentic, and over. In class unauthenticated.
 	ErrExpired = errors.New("verifier: expired")
 
+	// ErrRevoked: authentic, and revoked. In class unauthenticated.
+	ErrRevoked = errors.New("verifier: revoked")
+
 	// ErrMissingDischarge: all that was presented is authentic, but a third party
 	// still has to discharge a caveat; [Error.Missing] lists them. In class
 	// unauthenticated.
@@ -79,6 +82,7 @@ const (
 	MissingDischarge  // no discharge for a third-party caveat
 	DischargeReused   // two caveats ask for one discharge
 	UnusedDischarge   // a discharge that no caveat asks for, or the second of one identifier
+	Revoked           // the token, its key, its subject or its branch has been revoked
 	Expired           // a time-before has passed
 
 	// Denied.
@@ -89,10 +93,11 @@ const (
 	CaveatFailed // a condition does not hold, or can't be understood
 
 	// Undecided.
-	SourceFailed   // the source of root signatures failed
-	ContextDone    // the context ended
-	CheckUndecided // a checker could not find out
-	reasonsEnd     // not a reason
+	SourceFailed      // the source of root signatures failed
+	RevocationUnknown // the revocations are not known, or too old to go by
+	ContextDone       // the context ended
+	CheckUndecided    // a checker could not find out
+	reasonsEnd        // not a reason
 )
 
 var reasons = [reasonsEnd]struct {
@@ -111,6 +116,7 @@ var reasons = [reasonsEnd]struct {
 	MissingDischarge:  {"missing-discharge", Unauthenticated},
 	DischargeReused:   {"discharge-reused", Unauthenticated},
 	UnusedDischarge:   {"unused-discharge", Unauthenticated},
+	Revoked:           {"revoked", Unauthenticated},
 	Expired:           {"expired", Unauthenticated},
 	BadOperation:      {"bad-operation", Denied},
 	NotGranted:        {"not-granted", Denied},
@@ -118,6 +124,7 @@ var reasons = [reasonsEnd]struct {
 	NoAudience:        {"no-audience", Denied},
 	CaveatFailed:      {"caveat-failed", Denied},
 	SourceFailed:      {"source-failed", Undecided},
+	RevocationUnknown: {"revocation-unknown", Undecided},
 	ContextDone:       {"context-done", Undecided},
 	CheckUndecided:    {"check-undecided", Undecided},
 }
@@ -211,6 +218,8 @@ func (e *Error) Is(target error) bool {
 		return e.Reason == NotMacaroon
 	case ErrExpired:
 		return e.Reason == Expired
+	case ErrRevoked:
+		return e.Reason == Revoked
 	case ErrMissingDischarge:
 		return e.Reason == MissingDischarge && len(e.Missing) > 0
 	}
@@ -221,7 +230,7 @@ func (e *Error) Is(target error) bool {
 // verifies another token, say: an error is in one class only.
 func (e *Error) Unwrap() error {
 	for _, sentinel := range []error{
-		ErrUnauthenticated, ErrDenied, ErrUndecided, ErrNotMacaroon, ErrExpired, ErrMissingDischarge,
+		ErrUnauthenticated, ErrDenied, ErrUndecided, ErrNotMacaroon, ErrExpired, ErrRevoked, ErrMissingDischarge,
 	} {
 		if errors.Is(e.Cause, sentinel) {
 			return nil

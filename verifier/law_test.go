@@ -97,6 +97,7 @@ func FuzzLaw(f *testing.F) {
 			require.Equal(t, less.TokenID(), more.TokenID())
 			require.Equal(t, less.IssuedAt(), more.IssuedAt())
 			require.Equal(t, less.Foreign(), more.Foreign())
+			require.Equal(t, attributes(less), attributes(more))
 			if less.Expiry().IsZero() {
 				continue
 			}

@@ -22,13 +22,14 @@ type Verified struct {
 	signed     string                       // the primary macaroon's identifier as it was signed
 	caveats    macaroon.UnverifiedCaveats   // its caveats
 	discharges []macaroon.UnverifiedCaveats // those of the discharges
+	attributes map[string]string            // attested ones, by key; none is empty
 	expiry     time.Time
 	leeway     time.Duration
 }
 
 // verified makes the only way there is from a proof to a Verified. It takes
 // along the conditions without the signatures.
-func (v *Verifier) verified(p *proof, t *terms) *Verified {
+func (v *Verifier) verified(p *proof, t *terms, attributes map[string]string) *Verified {
 	view := p.credential.Inspect()
 	primary := view.At(0)
 	ok := &Verified{
@@ -36,6 +37,7 @@ func (v *Verifier) verified(p *proof, t *terms) *Verified {
 		identifier: p.identifier,
 		signed:     primary.Identifier(),
 		caveats:    primary.Caveats(),
+		attributes: attributes,
 		expiry:     t.expiry,
 		leeway:     v.options.Leeway,
 	}

@@ -31,6 +31,10 @@ type Options struct {
 	// as much. Zero means none; at most a minute.
 	Leeway time.Duration
 
+	// Revocations knows what has been revoked; see package revocation. Nil means that
+	// nothing ever is: a token then works until it expires or its key goes.
+	Revocations Revocations
+
 	// RecheckAfter is how long a root signature is relied on in repeated calls
 	// of [Authentic.Check] when the source has no epoch. Zero means one second.
 	RecheckAfter time.Duration

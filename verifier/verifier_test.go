@@ -140,7 +140,6 @@ func TestDenied(t *testing.T) {
 		"empty condition":            {s.mint(t, macaroon.Condition("")), read, verifier.CaveatFailed},
 		"malformed time-before":      {s.mint(t, macaroon.Condition("time-before tomorrow")), read, verifier.CaveatFailed},
 		"time-before without a time": {s.mint(t, macaroon.Condition("time-before")), read, verifier.CaveatFailed},
-		"declared":                   {s.mint(t, macaroon.Condition("declared user admin")), read, verifier.CaveatFailed},
 		"disjoint repeated caveats":  {s.mint(t, caveat.Methods("GET"), caveat.Methods("POST")), read, verifier.CaveatFailed},
 
 		"no expiry":                      {s.mintOnly(t, named, granted), read, verifier.NoExpiry},

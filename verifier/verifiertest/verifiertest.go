@@ -14,6 +14,10 @@
 //	token.OtherOperation()                   403, it grants something else
 //	token.Attenuate(caveat.Path("/else"))    403, its holder narrowed it too far
 //
+// A handler that asks for attributes which a third party attested gets them from
+//
+//	token.Attested(map[string]string{"user": "ann"})
+//
 // A verifier with other options, such as a registry with kinds of your own, is
 // made of the same keys:
 //
@@ -69,6 +73,7 @@ type Token struct {
 	audience  string
 	operation string
 	caveats   []macaroon.Caveat // of the minter, after the usual three
+	party     *party            // that attests, or nil
 	text      redact.Box[string]
 }
 
@@ -147,6 +152,9 @@ func (k Token) Tampered() Token {
 func (k Token) mint(keys *rootkey.Keyring, expiry caveat.Caveat, audience, operation string) Token {
 	k.t.Helper()
 	caveats := append([]macaroon.Caveat{expiry, caveat.Audience(audience), caveat.Operations(operation)}, k.caveats...)
+	if k.party != nil {
+		caveats = append(caveats, k.party.asks())
+	}
 	m, err := keys.Mint(context.Background(), macaroon.Grant{Subject: Subject}, caveats...)
 	check(k.t, err)
 	return k.of(m)
@@ -154,7 +162,15 @@ func (k Token) mint(keys *rootkey.Keyring, expiry caveat.Caveat, audience, opera
 
 func (k Token) of(m macaroon.Macaroon) Token {
 	k.t.Helper()
-	text, err := m.Encode()
+	var discharges []macaroon.Macaroon
+	if k.party != nil {
+		discharge, err := k.party.discharge()
+		check(k.t, err)
+		discharges = append(discharges, discharge)
+	}
+	wallet, err := macaroon.NewWallet(m, discharges...)
+	check(k.t, err)
+	text, err := wallet.Encode()
 	check(k.t, err)
 	k.Macaroon, k.text = m, redact.Hide(text)
 	return k

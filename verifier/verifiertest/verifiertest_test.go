@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"maps"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -76,6 +77,38 @@ func TestOtherVerifierOfTheSameKeys(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// TestAttested: the attributes are in the token and all that is made of it.
+func TestAttested(t *testing.T) {
+	v, token := verifiertest.New(t, "orders", "orders.read", caveat.Path("/orders/*"))
+	given := map[string]string{"user": "ann lee", "tenant": "acme", "role": ""}
+	attested := token.Attested(given)
+	given["user"] = "changed"
+	for name, token := range map[string]verifiertest.Token{
+		"itself": attested, "narrowed": attested.Attenuate(caveat.Path("/orders/7")), "minted again": attested.Mint("orders.read"),
+	} {
+		who, err := v.VerifyText(t.Context(), token.Text(), "orders.read", caveat.Facts{Path: "/orders/7"})
+		require.NoError(t, err, name)
+		require.Equal(t, map[string]string{"user": "ann lee", "tenant": "acme"}, maps.Collect(who.Attributes()), name)
+	}
+	for reason, token := range map[verifier.Reason]verifiertest.Token{
+		verifier.Expired: attested.Expired(), verifier.UnknownKey: attested.OtherKey(), verifier.SignatureMismatch: attested.Tampered(),
+		verifier.CaveatFailed: attested.OtherAudience(),
+	} {
+		_, err := v.VerifyText(t.Context(), token.Text(), "orders.read", caveat.Facts{Path: "/orders/7"})
+		var refusal *verifier.Error
+		require.ErrorAs(t, err, &refusal)
+		require.Equal(t, reason, refusal.Reason)
+	}
+	alone, err := attested.Macaroon.Encode()
+	require.NoError(t, err)
+	_, err = v.VerifyText(t.Context(), alone, "orders.read", caveat.Facts{Path: "/orders/7"})
+	require.ErrorIs(t, err, verifier.ErrMissingDischarge)
+
+	who, err := v.VerifyText(t.Context(), token.Text(), "orders.read", caveat.Facts{Path: "/orders/7"})
+	require.NoError(t, err)
+	require.Empty(t, maps.Collect(who.Attributes()), "the token it was made of")
+}
+
 // TestClock: tokens go by the clock of the test.
 func TestClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -96,6 +129,14 @@ func TestFailures(t *testing.T) {
 		"audience":  func(t testing.TB) { verifiertest.New(t, "", "orders.read") },
 		"operation": func(t testing.TB) { verifiertest.New(t, "orders", "Orders Read") },
 		"caveat":    func(t testing.TB) { verifiertest.New(t, "orders", "orders.read", caveat.Path()) },
+		"key": func(t testing.TB) {
+			_, k := verifiertest.New(t, "orders", "orders.read")
+			k.Attested(map[string]string{"": "x"})
+		},
+		"value": func(t testing.TB) {
+			_, k := verifiertest.New(t, "orders", "orders.read")
+			k.Attested(map[string]string{"x": "\n"})
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.PanicsWithValue(t, "fatal", func() { f(fatal{}) })
