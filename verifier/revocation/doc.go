@@ -1,0 +1,27 @@
+// Package revocation takes back what was minted, before it expires, and everywhere within
+// a stated time.
+//
+//	revoked := revocation.NewMemory(nil)                      // who revokes
+//	list, err := revocation.NewList(revoked, 10*time.Second, revocation.Options{})
+//	go list.Run(ctx)                                          // who verifies
+//	v, err := verifier.New(keys, "orders", verifier.Options{Revocations: list})
+//	err = revoked.Revoke(ctx, revocation.Token(id), latestExpiry, "leaked in a log")
+//
+// What can be revoked is in [What]: a token with all that was attenuated from it, a branch
+// of it, a root key, a subject, or all that a key or subject was issued up to an instant. All of that is what the
+// minter wrote, or a holder can't take off; nothing hangs on bytes that a holder can
+// change.
+//
+// Revocations are kept where they are made, by [Memory] or [SQL], with who, when and
+// why. Verifiers hold a [List] in memory, which follows a [Feed] of changes: the store itself, in
+// the same process or by its database, or [HTTP] from a [Handler], so that they need no
+// database. A list that falls behind, or finds a gap, loads everything anew. It states how old what it
+// knows may be; older than that, decisions are undecided (503), neither allowed nor refused.
+//
+// A revocation takes effect in the next decision, also for a credential that was verified
+// before, and in [verifier.Authentic.Check] for a stream that is open; [Options.OnChange] tells
+// when to look.
+//
+// An entry names the time past which it may be dropped: the latest expiry of what it is
+// about, plus the largest leeway of any verifier. One that is too early un-revokes.
+package revocation

@@ -1,0 +1,75 @@
+package revocation_test
+
+import (
+	"encoding/binary"
+	"os"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/amaretti-go/amaretti/macaroon"
+	"github.com/amaretti-go/amaretti/verifier/revocation"
+)
+
+// many is how many entries a large list has: a million in full.
+func many() int {
+	if os.Getenv("AMARETTI_LONG") != "" {
+		return 1_000_000
+	}
+	return 100_000
+}
+
+func tokenID(i int) macaroon.TokenID {
+	id := macaroon.TokenID{15: 1}
+	binary.BigEndian.PutUint64(id[:], uint64(i)*0x9e3779b97f4a7c15) // spread
+	return id
+}
+
+func manyRevoked(t testing.TB) *revocation.Memory {
+	memory := revocation.NewMemory(nil)
+	for i := range many() {
+		require.NoError(t, memory.Revoke(t.Context(), revocation.Token(tokenID(i)), time.Time{}, ""))
+	}
+	return memory
+}
+
+// TestManyAreLoadedWhileVerifying: full loads, over HTTP, while tokens are decided on and more of them
+// are revoked.
+func TestManyAreLoadedWhileVerifying(t *testing.T) {
+	memory := manyRevoked(t)
+	_, remote := serve(t, memory, allow)
+	s := newService(t, filled(t, memory).keys, now{remote}, revocation.Options{})
+	s.refresh(t)
+	good, bad := s.mint(t, "good"), s.mint(t, "bad")
+	require.NoError(t, memory.Revoke(t.Context(), revocation.Token(identifier(t, bad).TokenID), time.Time{}, ""))
+	s.refresh(t)
+
+	var done atomic.Bool
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for !done.Load() {
+				if got := s.decide(t, good); got != "" {
+					t.Error(got)
+					return
+				}
+				if got := s.decide(t, bad); got != "revoked" {
+					t.Error(got)
+					return
+				}
+			}
+		})
+	}
+	for i := range 3 {
+		fresh := newService(t, s.keys, now{remote}, revocation.Options{})
+		fresh.refresh(t)
+		require.Equal(t, "revoked", fresh.decide(t, bad))
+		require.NoError(t, memory.Revoke(t.Context(), revocation.Token(tokenID(-1-i)), time.Time{}, ""))
+		s.refresh(t)
+	}
+	done.Store(true)
+	wg.Wait()
+}

@@ -1,0 +1,424 @@
+package revocation_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/amaretti-go/amaretti/caveat"
+	"github.com/amaretti-go/amaretti/macaroon"
+	"github.com/amaretti-go/amaretti/macaroon/rootkey"
+	"github.com/amaretti-go/amaretti/verifier"
+	"github.com/amaretti-go/amaretti/verifier/revocation"
+)
+
+func TestWhatIsRevoked(t *testing.T) {
+	ctx := t.Context()
+	branch, sibling := [16]byte{1}, [16]byte{2}
+	for name, row := range map[string]struct {
+		what func(m macaroon.Identifier) revocation.What
+		dead []string
+	}{
+		"token":         {func(id macaroon.Identifier) revocation.What { return revocation.Token(id.TokenID) }, []string{"token", "child", "branch", "grandchild", "sibling"}},
+		"branch":        {func(macaroon.Identifier) revocation.What { return revocation.Branch(branch) }, []string{"branch", "grandchild"}},
+		"key":           {func(id macaroon.Identifier) revocation.What { return revocation.Key(id.KeyID) }, []string{"token", "child", "branch", "grandchild", "sibling", "other token", "other subject"}},
+		"subject":       {func(macaroon.Identifier) revocation.What { return revocation.Subject("billing") }, []string{"token", "child", "branch", "grandchild", "sibling", "other token"}},
+		"key until":     {func(id macaroon.Identifier) revocation.What { return revocation.KeyUntil(id.KeyID, id.IssuedAt) }, []string{"token", "child", "branch", "grandchild", "sibling", "other token", "other subject"}},
+		"subject until": {func(id macaroon.Identifier) revocation.What { return revocation.SubjectUntil("billing", id.IssuedAt) }, []string{"token", "child", "branch", "grandchild", "sibling", "other token"}},
+		"long before": {func(id macaroon.Identifier) revocation.What {
+			return revocation.SubjectUntil("billing", id.IssuedAt.Add(-time.Minute))
+		}, nil},
+		"another token":  {func(macaroon.Identifier) revocation.What { return revocation.Token(macaroon.TokenID{9}) }, nil},
+		"another key":    {func(macaroon.Identifier) revocation.What { return revocation.Key("aaaaaaaaaaaaa") }, nil},
+		"another name":   {func(macaroon.Identifier) revocation.What { return revocation.Subject("billin") }, nil},
+		"foreign":        {func(macaroon.Identifier) revocation.What { return revocation.Foreign("billing") }, nil},
+		"another branch": {func(macaroon.Identifier) revocation.What { return revocation.Branch([16]byte{3}) }, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			memory := revocation.NewMemory(nil)
+			s := filled(t, now{memory})
+			token := s.mint(t, "billing")
+			family := map[string]macaroon.Macaroon{
+				"token":         token,
+				"child":         attenuate(t, token, caveat.ExpiresIn(time.Minute)),
+				"branch":        attenuate(t, token, caveat.Branch(branch)),
+				"grandchild":    attenuate(t, token, caveat.Branch(branch), caveat.ExpiresIn(time.Minute), caveat.Branch([16]byte{7})),
+				"sibling":       attenuate(t, token, caveat.Branch(sibling)),
+				"other token":   s.mint(t, "billing"),
+				"other subject": s.mint(t, "shipping"),
+				"no subject":    s.mint(t, ""),
+			}
+			what := row.what(identifier(t, token))
+			require.NoError(t, memory.Revoke(ctx, what, time.Time{}, "test"))
+			for member, m := range family {
+				require.Empty(t, s.decide(t, m), "%s, before it is known", member)
+			}
+			s.refresh(t)
+			dead := map[string]bool{}
+			for _, member := range row.dead {
+				dead[member] = true
+			}
+			if name == "key" || name == "key until" {
+				dead["no subject"] = true
+			}
+			for member, m := range family {
+				want := ""
+				if dead[member] {
+					want = "revoked"
+				}
+				require.Equal(t, want, s.decide(t, m), member)
+			}
+
+			found, err := memory.Unrevoke(ctx, what)
+			require.NoError(t, err)
+			require.True(t, found)
+			s.refresh(t)
+			for member, m := range family {
+				require.Empty(t, s.decide(t, m), "%s, again", member)
+			}
+		})
+	}
+}
+
+// TestIssuedUntil: to the second, with the skew of minters' clocks.
+func TestIssuedUntil(t *testing.T) {
+	memory := revocation.NewMemory(nil)
+	s := filled(t, now{memory})
+	at := time.Now().Add(-time.Minute).Truncate(time.Second)
+	mint := func(at time.Time) macaroon.Macaroon {
+		m, err := s.keys.Mint(t.Context(), macaroon.Grant{Subject: "billing", IssuedAt: at},
+			caveat.ExpiresIn(time.Hour), caveat.Audience("orders"), caveat.Operations("orders.read"))
+		require.NoError(t, err)
+		return m
+	}
+	require.NoError(t, memory.Revoke(t.Context(), revocation.SubjectUntil("billing", at.Add(999*time.Millisecond)), time.Time{}, ""))
+	require.NoError(t, memory.Revoke(t.Context(), revocation.SubjectUntil("billing", at.Add(-time.Hour)), time.Time{}, ""))
+	s.refresh(t)
+	require.Equal(t, "revoked", s.decide(t, mint(at.Add(-time.Hour))))
+	require.Equal(t, "revoked", s.decide(t, mint(at)))
+	require.Equal(t, "revoked", s.decide(t, mint(at.Add(5*time.Second))))
+	require.Empty(t, s.decide(t, mint(at.Add(6*time.Second))))
+
+	// The later one taken back, the earlier one holds.
+	_, err := memory.Unrevoke(t.Context(), revocation.SubjectUntil("billing", at))
+	require.NoError(t, err)
+	s.refresh(t)
+	require.Empty(t, s.decide(t, mint(at)))
+	require.Equal(t, "revoked", s.decide(t, mint(at.Add(-time.Hour))))
+}
+
+func TestForeignTokens(t *testing.T) {
+	m, v, memory, list := foreignToken(t, "session 42")
+	check := func(m macaroon.Macaroon) string {
+		text, err := m.Encode()
+		require.NoError(t, err)
+		return reason(v.VerifyText(t.Context(), text, "orders.read", caveat.Facts{}))
+	}
+	require.NoError(t, list.Refresh(t.Context()))
+	require.Empty(t, check(m))
+	require.NoError(t, memory.Revoke(t.Context(), revocation.Subject("session 42"), time.Time{}, "of other tokens"))
+	require.NoError(t, list.Refresh(t.Context()))
+	require.Empty(t, check(m))
+	require.NoError(t, memory.Revoke(t.Context(), revocation.Foreign("session 42"), time.Time{}, ""))
+	require.NoError(t, list.Refresh(t.Context()))
+	require.Equal(t, "revoked", check(m))
+	require.Equal(t, "revoked", check(attenuate(t, m, caveat.Methods("GET"))))
+}
+
+// TestBranchOfADischarge: a branch counts in any macaroon presented.
+func TestBranchOfADischarge(t *testing.T) {
+	memory := revocation.NewMemory(nil)
+	s := filled(t, now{memory})
+	key := bytes.Repeat([]byte{5}, 32)
+	d, err := macaroon.New(key, "cid", "")
+	require.NoError(t, err)
+	w, err := macaroon.NewWallet(s.mint(t, "billing", macaroon.ThirdParty(key, "cid", "")), attenuate(t, d, caveat.Branch([16]byte{1})))
+	require.NoError(t, err)
+	text, err := w.Encode()
+	require.NoError(t, err)
+	require.Empty(t, reason(s.VerifyText(t.Context(), text, "orders.read", caveat.Facts{})))
+	require.NoError(t, memory.Revoke(t.Context(), revocation.Branch([16]byte{1}), time.Time{}, ""))
+	s.refresh(t)
+	require.Equal(t, "revoked", reason(s.VerifyText(t.Context(), text, "orders.read", caveat.Facts{})))
+}
+
+// TestOnlyAuthenticTokensAreRevoked: what is revoked is not told to who forged a token, and
+// a token that is both revoked and expired, or lacks a discharge, is revoked.
+func TestOnlyAuthenticTokensAreRevoked(t *testing.T) {
+	memory := revocation.NewMemory(nil)
+	s := filled(t, now{memory})
+	token := s.mint(t, "billing")
+	require.NoError(t, memory.Revoke(t.Context(), revocation.Token(identifier(t, token).TokenID), time.Time{}, ""))
+	s.refresh(t)
+
+	forged, err := macaroon.New([]byte("a key of his own"), token.Identifier(), "")
+	require.NoError(t, err)
+	require.Equal(t, "signature-mismatch", s.decide(t, attenuate(t, forged, caveat.ExpiresIn(time.Hour), caveat.Audience("orders"), caveat.Operations("*"))))
+	require.Equal(t, "revoked", s.decide(t, attenuate(t, token, caveat.ExpiresAt(time.Now().Add(-time.Second)))))
+	require.Equal(t, "revoked", s.decide(t, attenuate(t, token, macaroon.ThirdParty([]byte("k"), "c", "https://idp.internal"))))
+}
+
+// TestOpenStream: a credential that was verified before is refused at its next check.
+func TestOpenStream(t *testing.T) {
+	memory := revocation.NewMemory(nil)
+	var told [][]revocation.Change
+	s := newService(t, rootkey.InMemory(), now{memory}, revocation.Options{OnChange: func(c []revocation.Change) { told = append(told, c) }})
+	s.refresh(t)
+	token := s.mint(t, "billing")
+	text, err := token.Encode()
+	require.NoError(t, err)
+	credential, err := macaroon.Parse(text)
+	require.NoError(t, err)
+	stream, err := s.Authenticate(t.Context(), credential)
+	require.NoError(t, err)
+	_, err = stream.Check(t.Context(), "orders.read", caveat.Facts{})
+	require.NoError(t, err)
+	s.refresh(t)
+	what := revocation.Token(identifier(t, token).TokenID)
+	require.NoError(t, memory.Revoke(t.Context(), what, time.Time{}, ""))
+	s.refresh(t)
+	_, err = stream.Check(t.Context(), "orders.read", caveat.Facts{})
+	require.ErrorIs(t, err, verifier.ErrRevoked)
+	require.ErrorIs(t, err, verifier.ErrUnauthenticated)
+	_, err = s.Authenticate(t.Context(), credential)
+	require.ErrorIs(t, err, verifier.ErrRevoked)
+	require.Equal(t, [][]revocation.Change{nil, {{What: what}}}, told)
+}
+
+// TestBound: what is revoked is refused in every process when the bound has passed,
+// and when the feed is cut nothing is decided from then on, until it answers again.
+func TestBound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		memory := revocation.NewMemory(nil)
+		keys := rootkey.InMemory()
+		cut := &faulty{Feed: memory}
+		var services []*service
+		for range 3 {
+			s := newService(t, keys, cut, revocation.Options{})
+			services = append(services, s)
+		}
+		reckless := newService(t, keys, cut, revocation.Options{InsecureServeStale: true})
+		services = append(services, reckless)
+		token := services[0].mint(t, "billing")
+		other := services[0].mint(t, "shipping")
+		for _, s := range services {
+			require.Equal(t, "revocation-unknown", s.decide(t, token), "nothing is known yet")
+			_, known := s.list.Age()
+			require.False(t, known)
+			go s.list.Run(ctx)
+		}
+		time.Sleep(10 * time.Minute)
+		for _, s := range services {
+			require.Empty(t, s.decide(t, token))
+			age, known := s.list.Age()
+			require.True(t, known)
+			require.LessOrEqual(t, age, bound/2)
+		}
+		require.NoError(t, memory.Revoke(ctx, revocation.Token(identifier(t, token).TokenID), time.Time{}, ""))
+		time.Sleep(bound)
+		for _, s := range services {
+			require.Equal(t, "revoked", s.decide(t, token))
+			require.Empty(t, s.decide(t, other))
+		}
+
+		for name, fault := range map[string]func(context.Context, revocation.Batch) (revocation.Batch, error){
+			"fails": func(context.Context, revocation.Batch) (revocation.Batch, error) {
+				return revocation.Batch{}, errors.New("cut")
+			},
+			"hangs": func(ctx context.Context, _ revocation.Batch) (revocation.Batch, error) {
+				<-ctx.Done()
+				return revocation.Batch{}, ctx.Err()
+			},
+			"hangs and lies": func(ctx context.Context, b revocation.Batch) (revocation.Batch, error) {
+				<-ctx.Done()
+				return b, nil
+			},
+			"talks nonsense": func(_ context.Context, b revocation.Batch) (revocation.Batch, error) {
+				return revocation.Batch{}, nil
+			},
+		} {
+			cut.fault.Store(&fault)
+			late := services[0].mint(t, "late")
+			require.NoError(t, memory.Revoke(ctx, revocation.Token(identifier(t, late).TokenID), time.Time{}, ""))
+			time.Sleep(2*bound + time.Second)
+			for i, s := range services {
+				want := "revocation-unknown"
+				if s == reckless {
+					want = ""
+				}
+				if name != "hangs and lies" { // whose answers are as good as any, and late
+					require.Equal(t, want, s.decide(t, other), "%s: %d", name, i)
+				}
+				require.NotEqual(t, "", s.decide(t, token), name)
+			}
+			cut.fault.Store(nil)
+			time.Sleep(8 * bound)
+			for _, s := range services {
+				require.Empty(t, s.decide(t, other), name)
+				require.Equal(t, "revoked", s.decide(t, late), name)
+			}
+		}
+		stop()
+		synctest.Wait()
+		time.Sleep(bound + time.Second)
+		require.Equal(t, "revocation-unknown", services[0].decide(t, other))
+	})
+}
+
+// TestFaultyFeed: whatever a feed does to its answers, a list that says that it is fresh is
+// right: changes left out, doubled, out of order, the log reset.
+func TestFaultyFeed(t *testing.T) {
+	rounds := 300
+	synctest.Test(t, func(t *testing.T) {
+		random := rand.New(rand.NewPCG(1, 2))
+		memory := revocation.NewMemory(nil)
+		f := &faulty{Feed: now{memory}}
+		s := newService(t, rootkey.InMemory(), f, revocation.Options{})
+		var family []macaroon.Macaroon
+		for i := range 20 {
+			family = append(family, s.mint(t, fmt.Sprint("subject ", i%7)))
+		}
+		truth := map[revocation.What]bool{}
+		what := func() revocation.What {
+			id := identifier(t, family[random.IntN(len(family))])
+			switch random.IntN(4) {
+			case 0:
+				return revocation.Subject(id.Subject)
+			case 1:
+				return revocation.SubjectUntil(id.Subject, id.IssuedAt.Add(time.Duration(random.IntN(60)-30)*time.Second))
+			}
+			return revocation.Token(id.TokenID)
+		}
+		reset := func() {
+			fresh := revocation.NewMemory(nil)
+			list, err := memory.List(t.Context())
+			require.NoError(t, err)
+			for _, e := range list {
+				require.NoError(t, fresh.Revoke(t.Context(), e.What, e.Until, ""))
+			}
+			memory = fresh
+			f.Feed = now{memory}
+		}
+		faults := []func(context.Context, revocation.Batch) (revocation.Batch, error){
+			func(_ context.Context, b revocation.Batch) (revocation.Batch, error) { // left out
+				if len(b.Changes) > 0 && !b.Full {
+					b.Changes = b.Changes[1:]
+				}
+				return b, nil
+			},
+			func(_ context.Context, b revocation.Batch) (revocation.Batch, error) { // doubled
+				if !b.Full {
+					b.Changes = append(b.Changes, b.Changes...)
+				}
+				return b, nil
+			},
+			func(_ context.Context, b revocation.Batch) (revocation.Batch, error) { // another one's
+				b.From.Seq++
+				return b, nil
+			},
+			func(_ context.Context, b revocation.Batch) (revocation.Batch, error) {
+				return revocation.Batch{}, errors.New("cut")
+			},
+			func(_ context.Context, b revocation.Batch) (revocation.Batch, error) { // of a log that is not known
+				b.To.Log = "another"
+				return b, nil
+			},
+		}
+		good := 0
+		for range rounds {
+			for range random.IntN(5) {
+				if w := what(); random.IntN(3) > 0 {
+					require.NoError(t, memory.Revoke(t.Context(), w, time.Time{}, ""))
+					truth[w] = true
+				} else {
+					found, err := memory.Unrevoke(t.Context(), w)
+					require.NoError(t, err)
+					require.Equal(t, truth[w], found)
+					delete(truth, w)
+				}
+			}
+			if random.IntN(20) == 0 {
+				reset()
+			}
+			f.fault.Store(nil)
+			if random.IntN(2) == 0 {
+				f.fault.Store(&faults[random.IntN(len(faults))])
+			}
+			if err := s.list.Refresh(t.Context()); err != nil {
+				continue
+			}
+			if f.fault.Load() != nil {
+				continue // a full load may have been damaged in ways that can't be seen; the next one is whole
+			}
+			good++
+			for _, m := range family {
+				id := identifier(t, m)
+				dead := truth[revocation.Token(id.TokenID)] || truth[revocation.Subject(id.Subject)]
+				for d := -30; d < 30; d++ {
+					at := id.IssuedAt.Add(time.Duration(d) * time.Second)
+					dead = dead || d >= -5 && truth[revocation.SubjectUntil(id.Subject, at)]
+				}
+				want := ""
+				if dead {
+					want = "revoked"
+				}
+				require.Equal(t, want, s.decide(t, m))
+			}
+		}
+		require.Greater(t, good, rounds/10)
+	})
+}
+
+// TestManyChanges: the small table of what is recent is folded into the large one, again and
+// again, and whoever is far behind gets everything.
+func TestManyChanges(t *testing.T) {
+	memory := revocation.NewMemory(nil)
+	s := filled(t, now{memory})
+	behind := filled(t, now{memory})
+	behind.keys = s.keys
+	token := s.mint(t, "billing")
+	what := revocation.Token(identifier(t, token).TokenID)
+	for i := range 40_000 {
+		id := macaroon.TokenID{1, byte(i), byte(i >> 8), byte(i >> 16)}
+		require.NoError(t, memory.Revoke(t.Context(), revocation.Token(id), time.Time{}, ""))
+		if i%1000 == 0 {
+			s.refresh(t)
+			require.Empty(t, s.decide(t, token))
+		}
+	}
+	require.NoError(t, memory.Revoke(t.Context(), what, time.Time{}, ""))
+	s.refresh(t)
+	behind.refresh(t)
+	require.Equal(t, "revoked", s.decide(t, token))
+	list, err := memory.List(t.Context())
+	require.NoError(t, err)
+	require.Len(t, list, 40_001)
+	found, err := memory.Unrevoke(t.Context(), what)
+	require.NoError(t, err)
+	require.True(t, found)
+	s.refresh(t)
+	require.Empty(t, s.decide(t, token))
+}
+
+func TestNewListRefuses(t *testing.T) {
+	memory := revocation.NewMemory(nil)
+	for name, make := range map[string]func() (*revocation.List, error){
+		"no feed":  func() (*revocation.List, error) { return revocation.NewList(nil, bound, revocation.Options{}) },
+		"no bound": func() (*revocation.List, error) { return revocation.NewList(memory, 0, revocation.Options{}) },
+		"negative skew": func() (*revocation.List, error) {
+			return revocation.NewList(memory, bound, revocation.Options{Skew: -1})
+		},
+	} {
+		list, err := make()
+		require.Error(t, err, name)
+		require.Nil(t, list, name)
+	}
+}

@@ -1,0 +1,67 @@
+package revocation_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/amaretti-go/amaretti/verifier/revocation"
+)
+
+// TestPrune: an entry is dropped past its until and not before, here and in every list.
+func TestPrune(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		memory := revocation.NewMemory(nil)
+		s := filled(t, now{memory})
+		token := s.mint(t, "billing")
+		what := revocation.Token(identifier(t, token).TokenID)
+		require.NoError(t, memory.Revoke(t.Context(), what, time.Now().Add(time.Minute), ""))
+		time.Sleep(time.Minute)
+		n, err := memory.Prune(t.Context())
+		require.NoError(t, err)
+		require.Zero(t, n)
+		s.refresh(t)
+		require.Equal(t, "revoked", s.decide(t, token))
+
+		time.Sleep(time.Second)
+		n, err = memory.Prune(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, 1, n)
+		s.refresh(t)
+		require.Empty(t, s.decide(t, token), "too early an until un-revokes")
+	})
+}
+
+func TestLongPolling(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		memory := revocation.NewMemory(nil)
+		first, err := memory.Changes(t.Context(), revocation.Cursor{}, time.Hour)
+		require.NoError(t, err)
+		require.True(t, first.Full)
+		start := time.Now()
+		empty, err := memory.Changes(t.Context(), first.To, time.Minute)
+		require.NoError(t, err)
+		require.Equal(t, revocation.Batch{From: first.To, To: first.To}, empty)
+		require.Equal(t, time.Minute, time.Since(start))
+
+		go func() {
+			time.Sleep(time.Second)
+			if err := memory.Revoke(t.Context(), revocation.Key("k"), time.Time{}, ""); err != nil {
+				t.Error(err)
+			}
+		}()
+		start = time.Now()
+		b, err := memory.Changes(t.Context(), first.To, time.Minute)
+		require.NoError(t, err)
+		require.Equal(t, []revocation.Change{{What: revocation.Key("k")}}, b.Changes)
+		require.Equal(t, time.Second, time.Since(start))
+		again, err := memory.Changes(t.Context(), first.To, time.Minute)
+		require.NoError(t, err)
+		require.Equal(t, b, again)
+		ahead, err := memory.Changes(t.Context(), revocation.Cursor{Log: b.To.Log, Seq: b.To.Seq + 1}, time.Minute)
+		require.NoError(t, err)
+		require.True(t, ahead.Full, "a cursor from the future is not from this log")
+	})
+}

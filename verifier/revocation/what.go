@@ -1,0 +1,190 @@
+package revocation
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/amaretti-go/amaretti/macaroon"
+)
+
+// What is a thing that can be revoked. Make one with [Token], [Key], [Subject],
+// [KeyUntil], [SubjectUntil], [Branch] or [Foreign]. Two are equal (==) if they are the
+// same thing. The zero What is none.
+type What struct{ text string }
+
+// The first word of a What's text.
+const (
+	whatToken        = "token"
+	whatKey          = "key"
+	whatSubject      = "subject"
+	whatKeyUntil     = "key-until"
+	whatSubjectUntil = "subject-until"
+	whatBranch       = "branch"
+	whatForeign      = "foreign"
+)
+
+// Token is one token and all that was ever attenuated from it.
+func Token(id macaroon.TokenID) What { return What{whatToken + " " + id.String()} }
+
+// Key is all that a root key signed, and will sign.
+func Key(keyID string) What { return What{whatKey + " " + keyID} }
+
+// Subject is every token of a subject, also those that are minted later.
+func Subject(subject string) What { return What{whatSubject + " " + subject} }
+
+// KeyUntil is all that a root key signed up to an instant. Identifiers tell the second of issue,
+// and minters' clocks differ: what counts is a second of issue not after that of the
+// instant plus [Options.Skew], so wait as long before minting anew.
+func KeyUntil(keyID string, instant time.Time) What {
+	return What{whatKeyUntil + " " + second(instant) + " " + keyID}
+}
+
+// SubjectUntil is every token of a subject that was issued up to an instant, as with
+// [KeyUntil]: "log out everywhere".
+func SubjectUntil(subject string, instant time.Time) What {
+	return What{whatSubjectUntil + " " + second(instant) + " " + subject}
+}
+
+// Branch is one delegation and what descends from it, without its siblings and its
+// parent: the tokens that carry this branch caveat, see caveat.Branch. It counts in
+// discharges too.
+func Branch(id [16]byte) What {
+	return What{whatBranch + " " + base64.RawURLEncoding.EncodeToString(id[:])}
+}
+
+// Foreign is a token of another system and all that was attenuated from it, known by
+// the SHA-256 of its identifier.
+func Foreign(identifier string) What {
+	sum := sha256.Sum256([]byte(identifier))
+	return What{whatForeign + " " + hex.EncodeToString(sum[:])}
+}
+
+// second is the second that an instant is in, which is what identifiers tell.
+func second(instant time.Time) string {
+	return instant.UTC().Truncate(time.Second).Format(time.RFC3339)
+}
+
+// String gives the text, such as "token 9f…", which [Parse] reads.
+func (w What) String() string { return w.text }
+
+// IsZero reports whether w is none.
+func (w What) IsZero() bool { return w.text == "" }
+
+// MarshalText gives the text.
+func (w What) MarshalText() ([]byte, error) {
+	if _, err := w.parse(); err != nil {
+		return nil, err
+	}
+	return []byte(w.text), nil
+}
+
+// UnmarshalText reads what MarshalText wrote.
+func (w *What) UnmarshalText(text []byte) error {
+	read, err := Parse(string(text))
+	if err == nil {
+		*w = read
+	}
+	return err
+}
+
+// maxName is the longest key id or subject, in bytes: an identifier has no more.
+const maxName = 1024
+
+// errWhat does not quote: the text may have come from anywhere.
+var errWhat = errors.New("revocation: not a thing that can be revoked")
+
+// Parse reads the text of a What, in the one spelling that String writes.
+func Parse(text string) (What, error) {
+	w := What{text}
+	if _, err := w.parse(); err != nil {
+		return What{}, err
+	}
+	return w, nil
+}
+
+// parsed is a What taken apart. Which fields are set depends on the kind.
+type parsed struct {
+	kind  string
+	id    [16]byte // token, branch, foreign
+	name  string   // key, subject, and the same with until
+	until int64    // the second of issue, in Unix time
+}
+
+func (w What) parse() (p parsed, err error) {
+	kind, rest, _ := strings.Cut(w.text, " ")
+	p.kind = kind
+	switch kind {
+	case whatToken:
+		var id macaroon.TokenID
+		if err := id.UnmarshalText([]byte(rest)); err != nil {
+			return parsed{}, errWhat
+		}
+		p.id = id
+	case whatBranch:
+		id, err := base64.RawURLEncoding.Strict().DecodeString(rest)
+		if err != nil || len(id) != len(p.id) || len(rest) != 22 {
+			return parsed{}, errWhat
+		}
+		p.id = [16]byte(id)
+	case whatForeign:
+		sum, err := hex.DecodeString(rest)
+		if err != nil || len(sum) != sha256.Size || strings.ToLower(rest) != rest {
+			return parsed{}, errWhat
+		}
+		p.id = [16]byte(sum) // the first half: enough to tell identifiers apart
+	case whatKey, whatSubject:
+		p.name = rest
+	case whatKeyUntil, whatSubjectUntil:
+		at, name, _ := strings.Cut(rest, " ")
+		t, err := time.Parse(time.RFC3339, at)
+		if err != nil || t.Format(time.RFC3339) != at || second(t) != at {
+			return parsed{}, errWhat
+		}
+		p.name, p.until = name, t.Unix()
+	default:
+		return parsed{}, errWhat
+	}
+	if p.id == [16]byte{} && !validName(p.name) {
+		return parsed{}, errWhat
+	}
+	return p, nil
+}
+
+// validName accepts what an identifier could hold and people can read.
+func validName(name string) bool {
+	return name != "" && len(name) <= maxName && utf8.ValidString(name) && strings.IndexFunc(name, unicode.IsControl) < 0
+}
+
+// Entry is one revocation.
+type Entry struct {
+	What What
+
+	// Until is when the last token that it is about has expired, leeway included: past
+	// that the entry may be dropped. Zero is never.
+	Until time.Time
+
+	Reason string    // for people
+	By     string    // who revoked, as far as known
+	At     time.Time // when
+}
+
+// maxNote is the longest reason and the longest name of who revoked, in bytes.
+const maxNote = 4096
+
+var (
+	// ErrPast is returned when the until of a revocation has passed: it would not revoke anything.
+	ErrPast = errors.New("revocation: until has passed")
+
+	errNote = fmt.Errorf("revocation: reason or name: not text of at most %d bytes", maxNote)
+)
+
+func validNote(note string) bool {
+	return len(note) <= maxNote && utf8.ValidString(note) && !strings.ContainsRune(note, 0)
+}
