@@ -1,0 +1,106 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/amaretti-go/amaretti/macaroon"
+)
+
+// lookEvery is how often a file is looked at, at most.
+const lookEvery = time.Second
+
+// maxFile is the size of a file that can hold a wallet within the default limits, and
+// more than that.
+const maxFile = 1 << 16
+
+// File is a source that reads a wallet from a file: credential text, or the text of
+// [macaroon.Wallet.MarshalText]; white space around it is ignored. The file is looked
+// at again every second, when a wallet is asked for, by its path: so it may be written
+// to, replaced, or reached through a link that is changed, as Kubernetes does with
+// secrets. A new token serves as soon as it can be read; until then the one before
+// does. The first has to be readable now.
+//
+// Who can read the file has what the token allows: let nobody but the service.
+func File(path string) (Source, error) {
+	f := &file{path: path}
+	first, err := f.read(&content{})
+	if err != nil {
+		return nil, err
+	}
+	f.current.Store(first)
+	return f, nil
+}
+
+type file struct {
+	path    string
+	current atomic.Pointer[content]
+	reading sync.Mutex
+}
+
+// content is what a file held when it was looked at. It is immutable.
+type content struct {
+	wallet macaroon.Wallet
+	sum    [sha256.Size]byte // of the text, to see whether it has changed
+	looked time.Time
+}
+
+func (f *file) Wallet(context.Context, string) (macaroon.Wallet, error) {
+	current := f.current.Load()
+	if time.Since(current.looked) >= lookEvery && f.reading.TryLock() {
+		defer f.reading.Unlock()
+		next, err := f.read(current)
+		if err != nil {
+			// The old token serves on: a file that is being written may look like
+			// anything. If the token has expired, the server says so.
+			next = &content{current.wallet, current.sum, time.Now()}
+		}
+		f.current.Store(next)
+		current = next
+	}
+	return current.wallet, nil
+}
+
+// read looks at the file, and parses it if it is not as it was before.
+func (f *file) read(before *content) (*content, error) {
+	text, err := readFile(f.path)
+	if err != nil {
+		return nil, fmt.Errorf("client: token file: %w", err)
+	}
+	now := &content{before.wallet, sha256.Sum256(text), time.Now()}
+	if now.sum == before.sum {
+		return now, nil
+	}
+	now.wallet = macaroon.Wallet{}
+	if err := now.wallet.UnmarshalText(bytes.TrimSpace(text)); err != nil {
+		return nil, fmt.Errorf("client: token file: %w", err)
+	}
+	return now, nil
+}
+
+func readFile(path string) ([]byte, error) {
+	// Before it is opened: opening a pipe would wait for a writer.
+	if info, err := os.Stat(path); err != nil {
+		return nil, err
+	} else if !info.Mode().IsRegular() {
+		return nil, errors.New("not a regular file")
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err == nil && len(text) > maxFile {
+		err = errors.New("too large")
+	}
+	return text, err
+}

@@ -1,0 +1,333 @@
+package client_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/amaretti-go/amaretti/caveat"
+	"github.com/amaretti-go/amaretti/macaroon"
+	"github.com/amaretti-go/amaretti/macaroon/client"
+)
+
+// wallet makes one that expires in d, or never. Its identifier tells it from others.
+func wallet(t testing.TB, identifier string, d time.Duration) macaroon.Wallet {
+	t.Helper()
+	m, err := macaroon.New(bytes.Repeat([]byte{3}, 32), identifier, "")
+	require.NoError(t, err)
+	if d != 0 {
+		m, err = m.Attenuate(caveat.ExpiresAt(time.Now().Add(d)))
+		require.NoError(t, err)
+	}
+	w, err := macaroon.NewWallet(m)
+	require.NoError(t, err)
+	return w
+}
+
+func identifier(w macaroon.Wallet) string { return w.Primary().Identifier() }
+
+func write(t testing.TB, path string, w macaroon.Wallet) {
+	t.Helper()
+	text, err := w.MarshalText()
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path, append(text, '\n'), 0o600))
+}
+
+func TestFileFollowsTheFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "token")
+	synctest.Test(t, func(t *testing.T) { // for its clock
+		write(t, path, wallet(t, "one", time.Hour))
+		source, err := client.File(path)
+		require.NoError(t, err)
+		is := func(want string) {
+			t.Helper()
+			time.Sleep(time.Second)
+			w, err := source.Wallet(t.Context(), "")
+			require.NoError(t, err)
+			require.Equal(t, want, identifier(w))
+		}
+		is("one")
+		write(t, path, wallet(t, "two", time.Hour))
+		is("two")
+		for name, content := range map[string][]byte{
+			"cut":       []byte("AgED"),
+			"empty":     nil,
+			"garbage":   {0, 1, 2},
+			"too large": bytes.Repeat([]byte{'A'}, 1<<20),
+		} {
+			require.NoError(t, os.WriteFile(path, content, 0o600), name)
+			is("two")
+		}
+		require.NoError(t, os.Remove(path))
+		is("two")
+		write(t, path, wallet(t, "three", time.Hour))
+		is("three")
+
+		// A wallet with discharges is kept in the stored form.
+		d, err := macaroon.New([]byte("k"), "cid", "")
+		require.NoError(t, err)
+		with, err := wallet(t, "four", 0).Attenuate(macaroon.ThirdParty([]byte("k"), "cid", ""))
+		require.NoError(t, err)
+		with, err = with.With(d)
+		require.NoError(t, err)
+		write(t, path, with)
+		is("four")
+
+		// Within a second the file is not looked at again.
+		write(t, path, wallet(t, "five", time.Hour))
+		w, err := source.Wallet(t.Context(), "")
+		require.NoError(t, err)
+		require.Equal(t, "four", identifier(w))
+		is("five")
+	})
+}
+
+func TestFileRefuses(t *testing.T) {
+	dir := t.TempDir()
+	bad := filepath.Join(dir, "bad")
+	require.NoError(t, os.WriteFile(bad, []byte("secret-looking"), 0o600))
+	pipe := filepath.Join(dir, "pipe")
+	require.NoError(t, syscall.Mkfifo(pipe, 0o600))
+	for _, path := range []string{bad, pipe, dir, filepath.Join(dir, "missing"), ""} {
+		source, err := client.File(path)
+		require.Error(t, err, path)
+		require.Nil(t, source, path)
+		require.NotContains(t, err.Error(), "secret-looking")
+	}
+}
+
+// TestFileRotates: as Kubernetes writes secrets, a folder of data behind a link is
+// replaced while requests are made; each is authorised by one token or the other.
+func TestFileRotates(t *testing.T) {
+	o := newOrders(t, 0)
+	dir := t.TempDir()
+	put := func(version int) {
+		data := fmt.Sprintf("..data-%d", version)
+		require.NoError(t, os.Mkdir(filepath.Join(dir, data), 0o700))
+		write(t, filepath.Join(dir, data, "token"), o.mint(t))
+		link := filepath.Join(dir, "..data_tmp")
+		require.NoError(t, os.Symlink(data, link))
+		require.NoError(t, os.Rename(link, filepath.Join(dir, "..data")))
+		if version > 0 {
+			require.NoError(t, os.RemoveAll(filepath.Join(dir, fmt.Sprintf("..data-%d", version-1))))
+		}
+	}
+	put(0)
+	path := filepath.Join(dir, "token")
+	require.NoError(t, os.Symlink(filepath.Join("..data", "token"), path))
+	source, err := client.File(path)
+	require.NoError(t, err)
+	first, err := source.Wallet(t.Context(), "")
+	require.NoError(t, err)
+
+	c := o.client(t, source, client.Options{})
+	c.Transport.(*client.Transport).CloseIdleConnections()
+	stop := make(chan struct{})
+	var requests atomic.Int64
+	var wg sync.WaitGroup
+	for range 64 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				response, err := c.Get(o.URL)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				response.Body.Close()
+				if response.StatusCode != http.StatusOK {
+					t.Error(response.Status)
+					return
+				}
+				requests.Add(1)
+			}
+		})
+	}
+	for version := 1; version <= 20; version++ {
+		put(version)
+		for before := requests.Load(); requests.Load() < before+64 && !t.Failed(); {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	// The last token is read within the second.
+	require.Eventually(t, func() bool {
+		now, err := source.Wallet(t.Context(), "")
+		require.NoError(t, err)
+		return identifier(now) != identifier(first)
+	}, 30*time.Second, 10*time.Millisecond)
+	close(stop)
+	wg.Wait()
+}
+
+func TestRefreshAsksOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked atomic.Int64
+		source, err := client.Refresh(client.SourceFunc(func(ctx context.Context, target string) (macaroon.Wallet, error) {
+			n := asked.Add(1)
+			time.Sleep(time.Second)
+			return wallet(t, fmt.Sprint(target, n), time.Minute), nil
+		}), time.Hour)
+		require.NoError(t, err)
+		get := func(target string) string {
+			w, err := source.Wallet(t.Context(), target)
+			require.NoError(t, err)
+			return identifier(w)
+		}
+		var wg sync.WaitGroup
+		for range 50 {
+			wg.Go(func() { require.Equal(t, "a1", get("a")) })
+		}
+		wg.Wait()
+		require.Equal(t, int64(1), asked.Load())
+		require.Equal(t, "b2", get("b"), "another target, another wallet")
+
+		// Before two thirds of its time nobody asks; later one does, in the background.
+		time.Sleep(37 * time.Second)
+		require.Equal(t, "a1", get("a"))
+		synctest.Wait()
+		require.Equal(t, int64(2), asked.Load())
+		time.Sleep(14 * time.Second)
+		for range 50 {
+			require.Equal(t, "a1", get("a"), "the old one serves meanwhile")
+		}
+		synctest.Wait()
+		require.Equal(t, int64(3), asked.Load())
+		time.Sleep(2 * time.Second)
+		require.Equal(t, "a3", get("a"))
+
+		// Expired: requests wait.
+		time.Sleep(2 * time.Minute)
+		require.Equal(t, "a4", get("a"))
+	})
+}
+
+func TestRefreshFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		boom := errors.New("boom")
+		var asked int
+		var answer func() (macaroon.Wallet, error)
+		source, err := client.Refresh(client.SourceFunc(func(context.Context, string) (macaroon.Wallet, error) {
+			asked++
+			return answer()
+		}), time.Minute)
+		require.NoError(t, err)
+		get := func() (string, error) {
+			w, err := source.Wallet(t.Context(), "")
+			synctest.Wait()
+			return identifier(w), err
+		}
+
+		answer = func() (macaroon.Wallet, error) { return macaroon.Wallet{}, boom }
+		for range 10 {
+			_, err = get()
+			require.ErrorIs(t, err, boom)
+		}
+		require.Equal(t, 1, asked, "not asked again within the second")
+		time.Sleep(time.Second)
+		answer = func() (macaroon.Wallet, error) { return wallet(t, "good", 0), nil }
+		name, err := get()
+		require.NoError(t, err)
+		require.Equal(t, "good", name)
+
+		// While a new one can't be had the old one serves, to its end.
+		answer = func() (macaroon.Wallet, error) { panic("secret") }
+		asked = 0
+		for range 59 {
+			name, err = get()
+			require.NoError(t, err)
+			require.Equal(t, "good", name)
+			time.Sleep(time.Second)
+		}
+		require.Greater(t, asked, 5)
+		time.Sleep(time.Second)
+		_, err = get()
+		require.ErrorContains(t, err, "panicked")
+		require.NotContains(t, err.Error(), "secret")
+
+		for want, wrong := range map[string]macaroon.Wallet{"zero value": {}, "expired": wallet(t, "old", -time.Second)} {
+			time.Sleep(2 * time.Second)
+			answer = func() (macaroon.Wallet, error) { return wrong, nil }
+			_, err = get()
+			require.ErrorContains(t, err, want)
+		}
+
+		// Who can't wait need not.
+		time.Sleep(2 * time.Second)
+		answer = func() (macaroon.Wallet, error) { time.Sleep(10 * time.Second); return wallet(t, "slow", 0), nil }
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err = source.Wallet(ctx, "")
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		name, err = get()
+		require.NoError(t, err, "the question goes on without who asked it")
+		require.Equal(t, "slow", name)
+	})
+}
+
+func TestRefreshKeepsFewTargets(t *testing.T) {
+	asked := 0
+	source, err := client.Refresh(client.SourceFunc(func(_ context.Context, target string) (macaroon.Wallet, error) {
+		asked++
+		return wallet(t, target, 0), nil
+	}), time.Hour)
+	require.NoError(t, err)
+	for i := range 1000 {
+		w, err := source.Wallet(t.Context(), fmt.Sprint(i))
+		require.NoError(t, err)
+		require.Equal(t, fmt.Sprint(i), identifier(w))
+	}
+	require.Equal(t, 1000, asked)
+
+	_, err = client.Refresh(nil, time.Hour)
+	require.Error(t, err)
+	_, err = client.Refresh(source, 0)
+	require.Error(t, err)
+}
+
+func TestForward(t *testing.T) {
+	ctx := t.Context()
+	_, err := client.Forward(ctx)
+	require.ErrorIs(t, err, client.ErrNothingToForward)
+
+	credential, err := wallet(t, "in", time.Hour).Credential()
+	require.NoError(t, err)
+	in := macaroon.NewContext(ctx, credential)
+	w, err := client.Forward(in, caveat.Methods("GET"))
+	require.NoError(t, err)
+	require.Equal(t, "in", identifier(w))
+	require.Equal(t, 2, w.Inspect().At(0).Caveats().Len())
+	w, err = client.Forwarding(caveat.Methods("GET")).Wallet(in, "")
+	require.NoError(t, err)
+	require.Equal(t, 2, w.Inspect().At(0).Caveats().Len())
+	_, err = client.Forward(in, caveat.Methods())
+	require.Error(t, err)
+
+	// With discharges it is sealed, and the error says so.
+	key := bytes.Repeat([]byte{9}, 32)
+	d, err := macaroon.New(key, "cid", "")
+	require.NoError(t, err)
+	with, err := wallet(t, "in", 0).Attenuate(macaroon.ThirdParty(key, "cid", ""))
+	require.NoError(t, err)
+	with, err = with.With(d)
+	require.NoError(t, err)
+	sealed, err := with.Credential()
+	require.NoError(t, err)
+	_, err = client.Forward(macaroon.NewContext(ctx, sealed))
+	require.ErrorIs(t, err, macaroon.ErrSealed)
+}

@@ -1,0 +1,468 @@
+package client_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/amaretti-go/amaretti/caveat"
+	"github.com/amaretti-go/amaretti/macaroon"
+	"github.com/amaretti-go/amaretti/macaroon/client"
+)
+
+func TestEachRequestCarriesTheLeast(t *testing.T) {
+	o := newOrders(t, 0)
+	w := o.mint(t)
+	long, err := w.Encode()
+	require.NoError(t, err)
+	c := o.client(t, client.Static(w), client.Options{Host: true, ContentDigest: true, Branch: [16]byte{1},
+		Caveats: func(*http.Request) ([]macaroon.Caveat, error) {
+			return []macaroon.Caveat{caveat.Operations("orders.*")}, nil
+		}})
+
+	response, err := c.Post(o.URL+"/orders/7%2A?all=1", "text/plain", strings.NewReader("three eggs"))
+	require.Equal(t, http.StatusOK, status(t, response, err))
+	sent := o.sent()
+	require.Len(t, sent, 1)
+	require.NotContains(t, sent[0], long)
+	list := conditions(t, sent[0])
+	require.Len(t, list, 10)
+	end, err := caveat.Time.Parse(strings.TrimPrefix(list[3], "time-before "))
+	require.NoError(t, err)
+	require.WithinDuration(t, time.Now().Add(30*time.Second), end, 20*time.Second)
+	require.Equal(t, []string{"http-method POST", "http-path /orders/7%2A", "http-host 127.0.0.1"}, list[4:7])
+	require.True(t, strings.HasPrefix(list[7], "content-digest sha-256=:"), list[7])
+	require.Equal(t, []string{"branch AQAAAAAAAAAAAAAAAAAAAA", "allow orders.*"}, list[8:])
+	require.Equal(t, []string{"three eggs"}, o.bodies)
+
+	// Whoever captured it can do with it what was done, and nothing else.
+	require.Equal(t, http.StatusOK, o.replay(t, sent[0], "POST", "/orders/7%2A", "three eggs"))
+	require.Equal(t, http.StatusForbidden, o.replay(t, sent[0], "POST", "/orders/8", "three eggs"), "another path")
+	require.Equal(t, http.StatusForbidden, o.replay(t, sent[0], "PUT", "/orders/7%2A", "three eggs"), "another method")
+	require.Equal(t, http.StatusForbidden, o.replay(t, sent[0], "POST", "/orders/7%2A", "four eggs"), "another body")
+}
+
+func TestReplayAfterExpiry(t *testing.T) {
+	o := newOrders(t, 0)
+	response, err := o.client(t, client.Static(o.mint(t)), client.Options{}).Get(o.URL + "/orders/7")
+	require.Equal(t, http.StatusOK, status(t, response, err))
+	captured := o.sent()[0]
+	o.skew.Store(int64(25 * time.Second))
+	require.Equal(t, http.StatusOK, o.replay(t, captured, "GET", "/orders/7", ""))
+	o.skew.Store(int64(30 * time.Second))
+	require.Equal(t, http.StatusUnauthorized, o.replay(t, captured, "GET", "/orders/7", ""))
+}
+
+func TestDefaultsAndSwitches(t *testing.T) {
+	o := newOrders(t, 0)
+	for name, row := range map[string]struct {
+		options client.Options
+		want    []string
+	}{
+		"defaults":   {client.Options{}, []string{"time-before", "http-method", "http-path"}},
+		"any method": {client.Options{AnyMethod: true}, []string{"time-before", "http-path"}},
+		"any path":   {client.Options{AnyPath: true}, []string{"time-before", "http-method"}},
+	} {
+		before := len(o.sent())
+		response, err := o.client(t, client.Static(o.mint(t)), row.options).Get(o.URL)
+		require.Equal(t, http.StatusOK, status(t, response, err), name)
+		sent := o.sent()[before:]
+		require.Len(t, sent, 1, name)
+		var names []string
+		for _, condition := range conditions(t, sent[0])[3:] {
+			first, _, _ := strings.Cut(condition, " ")
+			names = append(names, first)
+		}
+		require.Equal(t, row.want, names, name)
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	w := client.Static(macaroon.Wallet{})
+	ok := []string{"https://orders.internal"}
+	for name, make := range map[string]func() (*client.Transport, error){
+		"no origins": func() (*client.Transport, error) { return client.New(nil, w, client.Options{}) },
+		"plain HTTP": func() (*client.Transport, error) {
+			return client.New([]string{"http://a.internal"}, w, client.Options{})
+		},
+		"path": func() (*client.Transport, error) {
+			return client.New([]string{"https://a.internal/x"}, w, client.Options{})
+		},
+		"no source":         func() (*client.Transport, error) { return client.New(ok, nil, client.Options{}) },
+		"negative lifetime": func() (*client.Transport, error) { return client.New(ok, w, client.Options{Lifetime: -1}) },
+		"negative body":     func() (*client.Transport, error) { return client.New(ok, w, client.Options{MaxBody: -1}) },
+	} {
+		transport, err := make()
+		require.Error(t, err, name)
+		require.Nil(t, transport, name)
+	}
+	_, err := client.New([]string{"http://a.internal"}, w, client.Options{InsecureHTTP: true})
+	require.NoError(t, err)
+}
+
+// TestOtherOrigins: requests that no token is for fail, and their bodies are closed;
+// nothing is sent.
+func TestOtherOrigins(t *testing.T) {
+	o := newOrders(t, 0)
+	sent := 0
+	base := baseFunc(func(r *http.Request) (*http.Response, error) {
+		sent++
+		require.Empty(t, r.Header.Get("Authorization"))
+		return nil, errors.New("sent")
+	})
+	source := client.SourceFunc(func(context.Context, string) (macaroon.Wallet, error) {
+		return macaroon.Wallet{}, errors.New("asked")
+	})
+	strict, err := client.New([]string{"https://orders.internal:8443"}, source, client.Options{Base: base})
+	require.NoError(t, err)
+	passing, err := client.New([]string{"https://orders.internal:8443"}, source, client.Options{Base: base, PassOthers: true})
+	require.NoError(t, err)
+	for name, url := range map[string]string{
+		"another host":    "https://evil.example:8443/",
+		"another port":    "https://orders.internal/",
+		"another scheme":  "http://orders.internal:8443/",
+		"lookalike":       "https://orders.internal.evil.example:8443/",
+		"user":            "https://user@orders.internal:8443/",
+		"user as host":    "https://orders.internal:8443@evil.example/",
+		"dot at the end":  "https://orders.internal.:8443/",
+		"loopback":        o.URL,
+		"metadata server": "http://169.254.169.254/latest/meta-data",
+	} {
+		content := &closing{Reader: strings.NewReader("x")}
+		r, err := http.NewRequest("POST", url, content)
+		require.NoError(t, err, name)
+		_, err = strict.RoundTrip(r)
+		require.ErrorIs(t, err, client.ErrOrigin, name)
+		require.Equal(t, 1, content.closed, name)
+		require.Zero(t, sent, name)
+
+		_, err = passing.RoundTrip(r)
+		require.EqualError(t, err, "sent", name)
+		sent = 0
+	}
+
+	r := httptest.NewRequest("GET", "https://orders.internal:8443/", nil)
+	r.Host = "evil.example"
+	_, err = strict.RoundTrip(r)
+	require.ErrorIs(t, err, client.ErrOrigin, "another Host behind the same address")
+	r = &http.Request{Method: "GET"}
+	_, err = strict.RoundTrip(r)
+	require.ErrorIs(t, err, client.ErrOrigin, "no URL")
+}
+
+// TestRedirects: a token is not sent to where a redirect led, not even if that
+// origin is allowed by itself, nor back again.
+func TestRedirects(t *testing.T) {
+	o := newOrders(t, 0)
+	other := newOrders(t, 0)
+	var where atomic.Value
+	redirecting := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, where.Load().(string), http.StatusTemporaryRedirect)
+	}))
+	defer redirecting.Close()
+	back := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, redirecting.URL+"/again", http.StatusFound)
+	}))
+	defer back.Close()
+	var asked atomic.Int64
+	source := client.SourceFunc(func(context.Context, string) (macaroon.Wallet, error) {
+		asked.Add(1)
+		return o.mint(t), nil
+	})
+	port := func(url string) string { return url[strings.LastIndexByte(url, ':'):] }
+	for name, to := range map[string]string{
+		"another port":          other.URL + "/orders/7",
+		"another host":          "http://localhost" + port(redirecting.URL) + "/",
+		"another scheme":        "https://127.0.0.1" + port(redirecting.URL) + "/",
+		"not on the list":       "http://127.0.0.1:1/",
+		"to another, and back":  back.URL,
+		"back with another way": "http://localhost" + port(back.URL),
+	} {
+		where.Store(to)
+		asked.Store(0)
+		origins := []string{redirecting.URL, other.URL, back.URL, "http://localhost" + port(redirecting.URL)}
+		transport, err := client.New(origins, source, client.Options{})
+		require.NoError(t, err, name)
+		_, err = (&http.Client{Transport: transport}).Get(redirecting.URL)
+		require.ErrorIs(t, err, client.ErrOrigin, name)
+		require.Equal(t, int64(1), asked.Load(), name)
+		require.Empty(t, other.sent(), name)
+
+		// Passed on, the request goes there without a token.
+		transport, err = client.New(origins, source, client.Options{PassOthers: true})
+		require.NoError(t, err, name)
+		if response, err := (&http.Client{Transport: transport}).Get(redirecting.URL); err == nil {
+			response.Body.Close()
+		}
+		for _, header := range other.sent() {
+			require.Empty(t, header, name)
+		}
+		other.mu.Lock()
+		other.seen = nil
+		other.mu.Unlock()
+	}
+
+	// Within one origin a redirect is followed, with a token for the new path.
+	mux := http.NewServeMux()
+	mux.HandleFunc("/old", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/new", http.StatusFound) })
+	var got string
+	mux.HandleFunc("/new", func(_ http.ResponseWriter, r *http.Request) { got = r.Header.Get("Authorization") })
+	moved := httptest.NewServer(mux)
+	defer moved.Close()
+	transport, err := client.New([]string{moved.URL}, source, client.Options{})
+	require.NoError(t, err)
+	response, err := (&http.Client{Transport: transport}).Get(moved.URL + "/old")
+	require.Equal(t, http.StatusOK, status(t, response, err))
+	require.Contains(t, conditions(t, got), "http-path /new")
+}
+
+func TestExistingAuthorization(t *testing.T) {
+	o := newOrders(t, 0)
+	w := client.Static(o.mint(t))
+	r, err := http.NewRequest("GET", o.URL, nil)
+	require.NoError(t, err)
+	r.Header.Set("Authorization", "Basic eDp5")
+	_, err = o.client(t, w, client.Options{}).Do(r)
+	require.ErrorIs(t, err, client.ErrAuthorization)
+	_, err = o.client(t, w, client.Options{PassOthers: true}).Do(r)
+	require.ErrorIs(t, err, client.ErrAuthorization)
+	require.Empty(t, o.sent())
+
+	response, err := o.client(t, w, client.Options{ReplaceAuthorization: true}).Do(r)
+	require.Equal(t, http.StatusOK, status(t, response, err))
+	require.Equal(t, "Basic eDp5", r.Header.Get("Authorization"), "the caller's request stays as it is")
+}
+
+func TestCallersRequestStaysAsItIs(t *testing.T) {
+	o := newOrders(t, 0)
+	r, err := http.NewRequest("POST", o.URL, strings.NewReader("x"))
+	require.NoError(t, err)
+	r.Header = nil
+	body := r.Body
+	response, err := o.client(t, client.Static(o.mint(t)), client.Options{}).Transport.RoundTrip(r)
+	require.Equal(t, http.StatusOK, status(t, response, err))
+	require.Nil(t, r.Header)
+	require.Equal(t, body, r.Body)
+	require.Same(t, r, response.Request, "so that who prints an answer prints no token")
+}
+
+// TestBodiesAreClosed whatever fails.
+func TestBodiesAreClosed(t *testing.T) {
+	o := newOrders(t, 0)
+	good := client.Static(o.mint(t))
+	third, err := o.mint(t).Attenuate(macaroon.ThirdParty(bytes.Repeat([]byte{1}, 32), "cid", "https://idp.internal"))
+	require.NoError(t, err)
+	boom := errors.New("boom")
+	for name, row := range map[string]struct {
+		source  client.Source
+		options client.Options
+		path    string
+		want    error
+	}{
+		"source":       {client.SourceFunc(func(context.Context, string) (macaroon.Wallet, error) { return macaroon.Wallet{}, boom }), client.Options{}, "/", boom},
+		"nil function": {client.SourceFunc(nil), client.Options{}, "/", nil},
+		"zero wallet":  {client.Static(macaroon.Wallet{}), client.Options{}, "/", macaroon.ErrInvalid},
+		"caveats":      {good, client.Options{Caveats: func(*http.Request) ([]macaroon.Caveat, error) { return nil, boom }}, "/", boom},
+		"bad caveat": {good, client.Options{Caveats: func(*http.Request) ([]macaroon.Caveat, error) {
+			return []macaroon.Caveat{caveat.Operations()}, nil
+		}}, "/", nil},
+		"path":          {good, client.Options{}, "/a%2Fb/../c", nil},
+		"too large":     {good, client.Options{ContentDigest: true, MaxBody: 3}, "/", client.ErrBodyTooLarge},
+		"no discharger": {client.Static(third), client.Options{}, "/", client.ErrMissingDischarge},
+		"discharger fails": {client.Static(third), client.Options{Discharger: dischargerFunc(func(context.Context, macaroon.Wallet) (macaroon.Wallet, error) {
+			return macaroon.Wallet{}, boom
+		})}, "/", boom},
+		"discharger does nothing": {client.Static(third), client.Options{Discharger: dischargerFunc(func(_ context.Context, w macaroon.Wallet) (macaroon.Wallet, error) {
+			return w, nil
+		})}, "/", client.ErrMissingDischarge},
+	} {
+		content := &closing{Reader: strings.NewReader("body")}
+		r, err := http.NewRequest("POST", o.URL+row.path, content)
+		require.NoError(t, err, name)
+		_, err = o.client(t, row.source, row.options).Do(r)
+		require.Error(t, err, name)
+		if row.want != nil {
+			require.ErrorIs(t, err, row.want, name)
+		}
+		require.Positive(t, content.closed, name)
+		require.Empty(t, o.sent(), name)
+	}
+}
+
+// TestHeldBody: a body that can't be rewound is sent whole, and checked, when its digest
+// is asked for.
+func TestHeldBody(t *testing.T) {
+	o := newOrders(t, 0)
+	c := o.client(t, client.Static(o.mint(t)), client.Options{ContentDigest: true, MaxBody: 4})
+	r, err := http.NewRequest("POST", o.URL, &closing{Reader: strings.NewReader("body")})
+	require.NoError(t, err)
+	response, err := c.Do(r)
+	require.Equal(t, http.StatusOK, status(t, response, err))
+	response, err = c.Get(o.URL)
+	require.Equal(t, http.StatusOK, status(t, response, err))
+	require.Equal(t, []string{"body", ""}, o.bodies)
+}
+
+// TestClockSkew: the first answer tells the service's clock, and a token that was expired by it
+// is replaced at once.
+func TestClockSkew(t *testing.T) {
+	for _, skew := range []time.Duration{-90 * time.Second, -29 * time.Second, 0, 29 * time.Second, 90 * time.Second} {
+		t.Run(skew.String(), func(t *testing.T) {
+			o := newOrders(t, skew)
+			c := o.client(t, client.Static(o.mint(t)), client.Options{})
+			for range 3 {
+				response, err := c.Post(o.URL, "", strings.NewReader("again"))
+				require.Equal(t, http.StatusOK, status(t, response, err))
+			}
+			sent := o.sent()
+			if skew > 30*time.Second {
+				require.Len(t, sent, 4, "one was refused")
+			} else {
+				require.Len(t, sent, 3)
+			}
+			end, err := caveat.Time.Parse(strings.TrimPrefix(conditions(t, sent[len(sent)-1])[3], "time-before "))
+			require.NoError(t, err)
+			require.WithinDuration(t, time.Now().Add(skew+30*time.Second), end, 15*time.Second)
+		})
+	}
+
+	t.Run("a body that can't be rewound", func(t *testing.T) {
+		o := newOrders(t, 90*time.Second)
+		r, err := http.NewRequest("POST", o.URL, &closing{Reader: strings.NewReader("once")})
+		require.NoError(t, err)
+		c := o.client(t, client.Static(o.mint(t)), client.Options{})
+		_, err = c.Do(r)
+		require.ErrorIs(t, err, client.ErrBody)
+		require.Len(t, o.sent(), 1)
+		response, err := c.Get(o.URL)
+		require.Equal(t, http.StatusOK, status(t, response, err), "the clock is known now")
+		require.Len(t, o.sent(), 2)
+	})
+
+	t.Run("not believed", func(t *testing.T) {
+		for _, header := range []http.Header{
+			{"Date": {time.Now().Add(time.Hour).UTC().Format(http.TimeFormat)}},
+			{"Date": {time.Now().Add(time.Minute).UTC().Format(http.TimeFormat)}, "Age": {"0"}},
+			{"Date": {"yesterday"}},
+			{},
+		} {
+			o := newOrders(t, 0)
+			var last string
+			base := baseFunc(func(r *http.Request) (*http.Response, error) {
+				last = r.Header.Get("Authorization")
+				return &http.Response{StatusCode: 200, Header: header, Body: http.NoBody}, nil
+			})
+			c := o.client(t, client.Static(o.mint(t)), client.Options{Base: base})
+			for range 2 {
+				response, err := c.Get(o.URL)
+				require.Equal(t, 200, status(t, response, err))
+			}
+			end, err := caveat.Time.Parse(strings.TrimPrefix(conditions(t, last)[3], "time-before "))
+			require.NoError(t, err)
+			require.WithinDuration(t, time.Now().Add(30*time.Second), end, 20*time.Second)
+		}
+	})
+}
+
+// TestDischarges: they are obtained before the request is sent, and once more if the service says
+// that one is missing.
+func TestDischarges(t *testing.T) {
+	o := newOrders(t, 0)
+	key := bytes.Repeat([]byte{7}, 32)
+	m, err := o.keys.Mint(t.Context(), macaroon.Grant{Subject: "billing"}, caveat.ExpiresIn(time.Hour),
+		caveat.Audience("orders"), caveat.Operations("orders.read"), macaroon.ThirdParty(key, "cid", "https://idp.internal"))
+	require.NoError(t, err)
+	w, err := macaroon.NewWallet(m)
+	require.NoError(t, err)
+	asked := 0
+	discharger := dischargerFunc(func(_ context.Context, w macaroon.Wallet) (macaroon.Wallet, error) {
+		asked++
+		require.Equal(t, []macaroon.MissingDischarge{{Location: "https://idp.internal", CaveatID: "cid"}}, w.Missing())
+		d, err := macaroon.New(key, "cid", "")
+		if err != nil {
+			return macaroon.Wallet{}, err
+		}
+		return w.With(d)
+	})
+	c := o.client(t, client.Static(w), client.Options{Discharger: discharger})
+	response, err := c.Get(o.URL)
+	require.Equal(t, http.StatusOK, status(t, response, err))
+	require.Equal(t, 1, asked)
+
+	// A service that is not content.
+	attempts := 0
+	base := baseFunc(func(r *http.Request) (*http.Response, error) {
+		attempts++
+		body, err := io.ReadAll(r.Body)
+		require.NoError(t, err)
+		require.Equal(t, "body", string(body))
+		return &http.Response{StatusCode: 401, Body: io.NopCloser(strings.NewReader("…")), Header: http.Header{
+			"Www-Authenticate": {`Bearer realm="x", error="insufficient_user_authentication"`}}}, nil
+	})
+	asked = 0
+	c = o.client(t, client.Static(w), client.Options{Discharger: discharger, Base: base})
+	response, err = c.Post(o.URL, "", strings.NewReader("body"))
+	require.Equal(t, 401, status(t, response, err))
+	require.Equal(t, 2, asked)
+	require.Equal(t, 2, attempts)
+
+	_, err = c.Post(o.URL, "", &closing{Reader: strings.NewReader("body")})
+	require.ErrorIs(t, err, client.ErrBody)
+	require.Equal(t, 3, attempts, "nothing was sent twice")
+}
+
+func TestConcurrentUse(t *testing.T) {
+	o := newOrders(t, 0)
+	c := o.client(t, client.Static(o.mint(t)), client.Options{ContentDigest: true})
+	var wg sync.WaitGroup
+	for i := range 16 {
+		wg.Go(func() {
+			for j := range 10 {
+				response, err := c.Post(fmt.Sprintf("%s/%d/%d", o.URL, i, j), "", strings.NewReader(fmt.Sprint(i, j)))
+				require.Equal(t, http.StatusOK, status(t, response, err))
+			}
+		})
+	}
+	wg.Wait()
+	seen := map[string]bool{}
+	for _, header := range o.sent() {
+		require.False(t, seen[header], "each request has a token of its own")
+		seen[header] = true
+	}
+}
+
+// TestNothingSecretPrints: neither what a transport is made of nor its errors show a token.
+func TestNothingSecretPrints(t *testing.T) {
+	o := newOrders(t, 0)
+	w := o.mint(t)
+	text, err := w.Encode()
+	require.NoError(t, err)
+	source := client.Static(w)
+	refreshed, err := client.Refresh(source, time.Minute)
+	require.NoError(t, err)
+	for range 2 { // the second waits for the end of the first
+		_, err = refreshed.Wallet(t.Context(), "x")
+		require.NoError(t, err)
+	}
+	base := baseFunc(func(*http.Request) (*http.Response, error) { return nil, nil }) // fmt would race with a real one
+	transport, err := client.New([]string{o.URL}, source, client.Options{Base: base})
+	require.NoError(t, err)
+	signature := text[len(text)-40:]
+	for _, value := range []any{source, refreshed, transport, *transport} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
+			printed := fmt.Sprintf(verb, value)
+			require.NotContains(t, printed, signature)
+		}
+	}
+}
