@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"time"
 
 	conditions "github.com/amaretti-go/amaretti/caveat"
 	"github.com/amaretti-go/amaretti/macaroon"
@@ -94,6 +95,22 @@ func (a *amaretti) hold(text string) (func() (string, error), error) {
 			return "", err
 		}
 		return m.Encode()
+	}, nil
+}
+
+func (a *amaretti) send(text string) (func() (string, error), error) {
+	var wallet macaroon.Wallet
+	if err := wallet.UnmarshalText([]byte(text)); err != nil {
+		return nil, err
+	}
+	r := newRequest()
+	return func() (string, error) {
+		w, err := wallet.Attenuate(conditions.ExpiresAt(time.Now().Add(30*time.Second)), conditions.Methods(r.method),
+			conditions.ExactPath(r.path), conditions.Hosts("orders.internal"))
+		if err != nil {
+			return "", err
+		}
+		return w.Encode()
 	}, nil
 }
 

@@ -20,6 +20,13 @@ type holder interface {
 	hold(text string) (narrow func() (string, error), err error)
 }
 
+// A sender narrows what it holds for every request that it sends.
+type sender interface {
+	// send takes a token; each call of what it returns narrows it by four caveats (expiry, method, path,
+	// host) and gives the text of the result.
+	send(text string) (narrow func() (string, error), err error)
+}
+
 // A reader can take a token apart without the key.
 type reader interface {
 	read(text string) error

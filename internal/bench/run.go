@@ -35,7 +35,7 @@ type result struct {
 }
 
 var (
-	works   = []string{"decide", "mint", "attenuate", "parse"}
+	works   = []string{"decide", "mint", "attenuate", "narrow", "parse"}
 	caveats = []int{1, 5, 10, 50}
 )
 
@@ -97,6 +97,16 @@ func newOps(c contender) (map[string]func() error, error) {
 			return nil, err
 		}
 		ops["attenuate"] = func() error {
+			_, err := narrow()
+			return err
+		}
+	}
+	if s, ok := c.(sender); ok {
+		narrow, err := s.send(text)
+		if err != nil {
+			return nil, err
+		}
+		ops["narrow"] = func() error {
 			_, err := narrow()
 			return err
 		}
