@@ -1,0 +1,368 @@
+package redisstore_test
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"github.com/amaretti-go/amaretti/caveat"
+	"github.com/amaretti-go/amaretti/macaroon"
+	"github.com/amaretti-go/amaretti/macaroon/rootkey"
+	"github.com/amaretti-go/amaretti/macaroon/rootkey/redisstore"
+	"github.com/amaretti-go/amaretti/macaroon/rootkey/seal"
+	"github.com/amaretti-go/amaretti/macaroon/rootkey/storetest"
+)
+
+// missing ends a test whose server does not answer: it is skipped, or fails where servers
+// are required.
+func missing(t testing.TB, err error) {
+	t.Helper()
+	if os.Getenv("AMARETTI_TEST_REQUIRE_SERVERS") != "" {
+		t.Fatalf("Redis does not answer: %v", err)
+	}
+	t.Skipf("Redis does not answer: %v", err)
+}
+
+func connect(t testing.TB, address string) *redis.Client {
+	t.Helper()
+	client := redis.NewClient(&redis.Options{Addr: address, ContextTimeoutEnabled: true, MaxRetries: -1})
+	t.Cleanup(func() { client.Close() })
+	return client
+}
+
+// server is the real Redis that tests share.
+func server(t testing.TB) *redis.Client {
+	t.Helper()
+	client := connect(t, cmp.Or(os.Getenv("AMARETTI_TEST_REDIS"), "127.0.0.1:6379"))
+	if err := client.Ping(t.Context()).Err(); err != nil {
+		missing(t, err)
+	}
+	return client
+}
+
+// fresh gives a name of the test's own, whose hash goes with the test.
+func fresh(t testing.TB, client *redis.Client) string {
+	name := "test_" + strings.ToLower(rand.Text()[:12])
+	t.Cleanup(func() { client.Del(context.Background(), hash(name)) })
+	return name
+}
+
+func hash(name string) string { return "amaretti:rootkeys:" + name }
+
+func sealer(t testing.TB, fill byte) *seal.Sealer {
+	t.Helper()
+	kek := bytes.Repeat([]byte{fill}, 32)
+	kek[0] = 0xff
+	s, err := seal.NewKey(kek)
+	require.NoError(t, err)
+	return s
+}
+
+func newStore(t testing.TB, client redis.UniversalClient, name string, kek *seal.Sealer) *redisstore.Store {
+	t.Helper()
+	s, err := redisstore.New(client, kek, redisstore.Options{Name: name})
+	require.NoError(t, err)
+	return s
+}
+
+func TestStore(t *testing.T) {
+	client := server(t)
+	storetest.Run(t, func(t *testing.T) func() rootkey.Store {
+		name, kek := fresh(t, client), sealer(t, 1)
+		return func() rootkey.Store { return newStore(t, connect(t, client.Options().Addr), name, kek) }
+	})
+}
+
+func TestNewRefuses(t *testing.T) {
+	client := redis.NewClient(&redis.Options{})
+	defer client.Close()
+	for name, make := range map[string]func() (*redisstore.Store, error){
+		"no client": func() (*redisstore.Store, error) { return redisstore.New(nil, sealer(t, 1), redisstore.Options{}) },
+		"no kek":    func() (*redisstore.Store, error) { return redisstore.New(client, nil, redisstore.Options{}) },
+		"name": func() (*redisstore.Store, error) {
+			return redisstore.New(client, sealer(t, 1), redisstore.Options{Name: "a:b"})
+		},
+		"long name": func() (*redisstore.Store, error) {
+			return redisstore.New(client, sealer(t, 1), redisstore.Options{Name: strings.Repeat("x", 33)})
+		},
+	} {
+		s, err := make()
+		require.Error(t, err, name)
+		require.Nil(t, s, name)
+	}
+}
+
+var record = []byte("a very secret record")
+
+// written gives a store with two records in it.
+func written(t testing.TB, client *redis.Client) (s *redisstore.Store, name, version string) {
+	name = fresh(t, client)
+	s = newStore(t, client, name, sealer(t, 1))
+	version, swapped, err := s.Swap(t.Context(), "", map[string][]byte{"one": record, "two": record})
+	require.NoError(t, err)
+	require.True(t, swapped)
+	return s, name, version
+}
+
+// refuses: an error that shows nothing, and nothing else.
+func refuses(t testing.TB, s *redisstore.Store, want error) {
+	t.Helper()
+	records, version, found, err := s.Load(t.Context(), "")
+	require.Error(t, err)
+	if want != nil {
+		require.ErrorIs(t, err, want)
+	}
+	require.Nil(t, records)
+	require.Empty(t, version)
+	require.False(t, found)
+	require.NotContains(t, err.Error(), string(record))
+}
+
+func TestNothingReadableIsStored(t *testing.T) {
+	client := server(t)
+	_, name, _ := written(t, client)
+	all, err := client.HGetAll(t.Context(), hash(name)).Result()
+	require.NoError(t, err)
+	require.Len(t, all, 3)
+	for _, value := range all {
+		require.NotContains(t, value, string(record))
+	}
+}
+
+// TestTampering: each byte of a record changed, records that changed places, another's
+// record, a wrong key, fields that are not ours.
+func TestTampering(t *testing.T) {
+	client := server(t)
+	s, name, _ := written(t, client)
+	ctx := t.Context()
+	set := func(field, value string) { require.NoError(t, client.HSet(ctx, hash(name), field, value).Err()) }
+	one, err := client.HGet(ctx, hash(name), "key:one").Result()
+	require.NoError(t, err)
+	two, err := client.HGet(ctx, hash(name), "key:two").Result()
+	require.NoError(t, err)
+	for i := range len(one) {
+		damaged := []byte(one)
+		damaged[i] ^= 1
+		set("key:one", string(damaged))
+		refuses(t, s, seal.ErrOpen)
+	}
+	for name, value := range map[string]string{"cut": one[:len(one)-1], "empty": "", "the other's": two} {
+		set("key:one", value)
+		records, _, _, err := s.Load(ctx, "")
+		require.ErrorIs(t, err, seal.ErrOpen, name)
+		require.Nil(t, records)
+	}
+	set("key:one", strings.Repeat("x", 1<<17))
+	refuses(t, s, nil)
+	set("key:one", one)
+	_, _, found, err := s.Load(ctx, "")
+	require.NoError(t, err, "and works again")
+	require.True(t, found)
+
+	set("something", "else")
+	refuses(t, s, nil)
+	require.NoError(t, client.HDel(ctx, hash(name), "something").Err())
+	version, err := client.HGet(ctx, hash(name), "version").Result()
+	require.NoError(t, err)
+	set("version", strings.Repeat("v", 65))
+	refuses(t, s, nil)
+	set("version", version)
+
+	refuses(t, newStore(t, client, name, sealer(t, 2)), seal.ErrOpen)
+	_, other, _ := written(t, client)
+	stranger, err := client.HGet(ctx, hash(other), "key:one").Result()
+	require.NoError(t, err)
+	set("key:one", stranger)
+	refuses(t, s, seal.ErrOpen)
+
+	require.NoError(t, client.Del(ctx, hash(name)).Err())
+	require.NoError(t, client.Set(ctx, hash(name), "not a hash", 0).Err())
+	refuses(t, s, nil)
+	_, swapped, err := s.Swap(ctx, "", nil)
+	require.Error(t, err)
+	require.False(t, swapped)
+}
+
+func TestTooMuch(t *testing.T) {
+	client := server(t)
+	s, name, version := written(t, client)
+	many := map[string][]byte{}
+	for i := range 1001 {
+		many[fmt.Sprint(i)] = record
+	}
+	for name, records := range map[string]map[string][]byte{
+		"keys": many, "record": {"x": make([]byte, 64<<10)}, "empty id": {"": record}, "space": {"a b": record}, "long id": {strings.Repeat("x", 65): record},
+	} {
+		_, swapped, err := s.Swap(t.Context(), version, records)
+		require.Error(t, err, name)
+		require.False(t, swapped, name)
+	}
+	delete(many, "0")
+	_, swapped, err := s.Swap(t.Context(), version, many)
+	require.NoError(t, err)
+	require.True(t, swapped)
+	records, _, _, err := s.Load(t.Context(), "")
+	require.NoError(t, err)
+	require.Equal(t, many, records)
+	require.NoError(t, client.HSet(t.Context(), hash(name), "key:more", "x").Err())
+	refuses(t, s, nil)
+}
+
+func TestRewrap(t *testing.T) {
+	client := server(t)
+	s, name, before := written(t, client)
+	ctx := t.Context()
+	next := sealer(t, 2)
+	reader := newStore(t, client, name, next.AlsoOpens(sealer(t, 1)))
+	var wg sync.WaitGroup
+	stop := make(chan struct{})
+	for range 4 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if records, _, _, err := reader.Load(ctx, ""); err != nil || len(records) != 2 {
+					t.Error(len(records), err)
+					return
+				}
+			}
+		})
+	}
+	require.NoError(t, s.Rewrap(ctx, next))
+	close(stop)
+	wg.Wait()
+	for name, store := range map[string]*redisstore.Store{"itself": s, "anew": newStore(t, client, name, next)} {
+		records, version, found, err := store.Load(ctx, before)
+		require.NoError(t, err, name)
+		require.True(t, found, name)
+		require.NotEqual(t, before, version, name)
+		require.Equal(t, map[string][]byte{"one": record, "two": record}, records, name)
+	}
+	refuses(t, newStore(t, client, name, sealer(t, 1)), seal.ErrOpen)
+	require.Error(t, s.Rewrap(ctx, nil))
+	_, _, found, err := s.Load(ctx, "")
+	require.NoError(t, err)
+	require.True(t, found)
+
+	empty := newStore(t, client, fresh(t, client), sealer(t, 1))
+	require.NoError(t, empty.Rewrap(ctx, next))
+	_, _, found, err = empty.Load(ctx, "")
+	require.NoError(t, err)
+	require.False(t, found)
+}
+
+// process is a Redis of a test's own, which can be stopped.
+type process struct {
+	address, dir string
+	cmd          *exec.Cmd
+}
+
+func newProcess(t testing.TB) *process {
+	t.Helper()
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		missing(t, err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	p := &process{address: listener.Addr().String(), dir: t.TempDir()}
+	require.NoError(t, listener.Close())
+	p.start(t)
+	t.Cleanup(func() { p.stop() })
+	return p
+}
+
+func (p *process) start(t testing.TB) {
+	t.Helper()
+	_, port, err := net.SplitHostPort(p.address)
+	require.NoError(t, err)
+	p.cmd = exec.Command("redis-server", "--bind", "127.0.0.1", "--port", port, "--dir", p.dir, "--save", "", "--appendonly", "yes", "--appendfsync", "always")
+	require.NoError(t, p.cmd.Start())
+	client := connect(t, p.address)
+	require.Eventually(t, func() bool { return client.Ping(context.Background()).Err() == nil }, 30*time.Second, 10*time.Millisecond)
+}
+
+func (p *process) stop() {
+	p.cmd.Process.Kill()
+	p.cmd.Wait()
+}
+
+// TestRedisStops: a keyring goes on with what it knows, a store says clearly that it can't tell, and when Redis
+// is back everything works, without a restart of ours.
+func TestRedisStops(t *testing.T) {
+	p := newProcess(t)
+	ctx := t.Context()
+	s := newStore(t, connect(t, p.address), "default", sealer(t, 1))
+	keys, err := rootkey.Open(ctx, s, rootkey.Options{})
+	require.NoError(t, err)
+	mint := func() macaroon.Macaroon {
+		m, err := keys.Mint(ctx, macaroon.Grant{Subject: "billing"}, caveat.ExpiresIn(time.Minute))
+		require.NoError(t, err)
+		return m
+	}
+	token := mint()
+
+	p.stop()
+	refuses(t, s, nil)
+	_, swapped, err := s.Swap(ctx, "", nil)
+	require.Error(t, err)
+	require.False(t, swapped)
+	require.Error(t, s.Rewrap(ctx, sealer(t, 2)))
+	_, err = keys.Rotate(ctx)
+	require.Error(t, err)
+	_, found, err := keys.RootSignature(ctx, token.Identifier())
+	require.NoError(t, err)
+	require.True(t, found, "what is known serves on")
+	token = mint()
+
+	p.start(t)
+	_, err = keys.Rotate(ctx)
+	require.NoError(t, err)
+	other, err := rootkey.Open(ctx, newStore(t, connect(t, p.address), "default", sealer(t, 1)), rootkey.Options{})
+	require.NoError(t, err)
+	_, found, err = other.RootSignature(ctx, token.Identifier())
+	require.NoError(t, err)
+	require.True(t, found, "nothing was lost")
+}
+
+// TestConnectionsAreCut, and calls end with their contexts when Redis does not answer.
+func TestConnectionsAreCut(t *testing.T) {
+	p := newProcess(t)
+	ctx := t.Context()
+	admin := connect(t, p.address)
+	s := newStore(t, connect(t, p.address), "default", sealer(t, 1))
+	version, _, err := s.Swap(ctx, "", map[string][]byte{"one": record})
+	require.NoError(t, err)
+	for range 20 {
+		require.NoError(t, admin.Do(ctx, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes").Err())
+		if _, _, _, err := s.Load(ctx, ""); err == nil {
+			continue // a connection of the pool that was made since
+		}
+		records, _, found, err := s.Load(ctx, "")
+		require.NoError(t, err)
+		require.True(t, found)
+		require.Equal(t, record, records["one"])
+	}
+
+	require.NoError(t, admin.Do(ctx, "CLIENT", "PAUSE", 60_000, "ALL").Err())
+	limited, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+	defer cancel()
+	_, _, _, err = s.Load(limited, "")
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	_, _, err = s.Swap(limited, version, nil)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+}
