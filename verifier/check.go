@@ -31,14 +31,8 @@ func (a *Authentic) Check(ctx context.Context, operation string, facts caveat.Fa
 		return nil, refuse(Malformed, errEmpty)
 	}
 	start := v.now()
-	fresh, err := v.reprove(ctx, p)
+	fresh, err := a.renew(ctx, p)
 	var verified *Verified
-	if err == nil {
-		if fresh != p {
-			a.proof.Store(fresh)
-		}
-		err = v.unrevoked(fresh)
-	}
 	if err == nil {
 		verified, err = v.decide(ctx, fresh, operation, &facts, start)
 	}

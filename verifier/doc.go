@@ -14,6 +14,7 @@
 //   - The chain of every macaroon, compared in constant time. Discharges are
 //     verified under the key that their very caveat sealed, and only as bound to
 //     this primary macaroon. Work is linear in the bytes presented.
+//   - Revocations, if [Options.Revocations] is set.
 //   - Expiries, all of them.
 //   - What the minter must have written: a time-before, an audience, an allow.
 //   - Every condition of every macaroon, by the registry of package caveat.
@@ -57,7 +58,8 @@
 //
 // Where the operation is known only later, or is asked for again and again as in
 // a stream, [Verifier.Authenticate] does the cryptography once and
-// [Authentic.Check] decides each time.
+// [Authentic.Check] decides each time. [Verifier.RevocationsChanged] tells when a
+// stream on which nothing happens should be looked at.
 //
 // # Foreign tokens
 //

@@ -1,6 +1,7 @@
 package verifier
 
 import (
+	"context"
 	"fmt"
 	"iter"
 	"strings"
@@ -17,8 +18,71 @@ import (
 // credential that proved authentic, before anything that it says is believed. An error
 // means that it can't be told: the decision is undecided. It stands in the way of every
 // request, so it must answer from memory; it must be safe for concurrent use.
+//
+// One that also has the method
+//
+//	Changed() <-chan struct{}
+//
+// tells when its answers may have changed; see [Verifier.RevocationsChanged]. The channel
+// is closed at the next change after the call. It must return at once.
 type Revocations interface {
 	Revoked(t Revocable) (bool, error)
+}
+
+// RevocationsChanged gives a channel that is closed as soon as anything may have been
+// revoked since this call. It is for those who keep something open for longer than one
+// decision, such as a stream: get the channel first, then look, then wait.
+//
+//	for {
+//		changed := v.RevocationsChanged()
+//		if err := authentic.Reauthenticate(ctx); err != nil {
+//			return err
+//		}
+//		select {
+//		case <-changed:
+//		case <-ctx.Done():
+//			return ctx.Err()
+//		}
+//	}
+//
+// Any number may wait, and nobody has to sign off. The channel is nil, which means that
+// waiting has no end, if [Options.Revocations] is nil or doesn't tell.
+func (v *Verifier) RevocationsChanged() <-chan struct{} {
+	if r, ok := v.options.Revocations.(interface{ Changed() <-chan struct{} }); ok {
+		return r.Changed()
+	}
+	return nil
+}
+
+// Reauthenticate tells whether the credential would still be authenticated: its root key
+// is good and it has not been revoked. It is much cheaper than [Verifier.Authenticate], and
+// like that one it looks at no condition and no expiry and is audited only if it fails.
+func (a *Authentic) Reauthenticate(ctx context.Context) error {
+	v, p := a.verifier, a.proof.Load()
+	if p == nil {
+		return refuse(Malformed, errEmpty)
+	}
+	start := v.now()
+	if _, refusal := a.renew(ctx, p); refusal != nil {
+		v.audit(ctx, p.credential, "", nil, refusal, start)
+		return refusal
+	}
+	return nil
+}
+
+// renew looks at what may have changed since p was proved: the root key, the revocations.
+func (a *Authentic) renew(ctx context.Context, p *proof) (*proof, *Error) {
+	fresh, refusal := a.verifier.reprove(ctx, p)
+	if refusal != nil {
+		return nil, refusal
+	}
+	if fresh != p {
+		a.proof.Store(fresh)
+	}
+	if refusal := a.verifier.unrevoked(fresh); refusal != nil {
+		return nil, refusal
+	}
+	return fresh, nil
 }
 
 // Revocable is what a token can be revoked by: what the minter wrote into its

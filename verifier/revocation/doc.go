@@ -19,8 +19,8 @@
 // knows may be; older than that, decisions are undecided (503), neither allowed nor refused.
 //
 // A revocation takes effect in the next decision, also for a credential that was verified
-// before, and in [verifier.Authentic.Check] for a stream that is open; [Options.OnChange] tells
-// when to look.
+// before, and in [verifier.Authentic.Check] for a stream that is open. [List.Changed] tells when to
+// look at a stream on which nothing happens, and [List.Watch] what changed.
 //
 // An entry names the time past which it may be dropped: the latest expiry of what it is
 // about, plus the largest leeway of any verifier. One that is too early un-revokes.

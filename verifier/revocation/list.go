@@ -22,11 +22,6 @@ type Options struct {
 	// seconds; negative is an error.
 	Skew time.Duration
 
-	// OnChange is told what changed, after it has taken effect, in the goroutine of Run: so
-	// that streams that are open can be looked at again. A full load, of which it can't be told what
-	// changed, is told by nil. It must return soon. Nil means nobody is told.
-	OnChange func([]Change)
-
 	// Log is told what fails. Nil means nobody is.
 	Log *slog.Logger
 
@@ -57,6 +52,8 @@ type List struct {
 	options Options
 	hash    hasher
 	current atomic.Pointer[state] // nil until it is filled
+	news    news
+	stale   *time.Timer // publishes that the bound has passed
 
 	asking   sync.Mutex    // one question at a time
 	patience time.Duration // with the next one, when it is for everything
@@ -169,14 +166,28 @@ func (l *List) Refresh(ctx context.Context) error {
 	}
 	l.current.Store(&state{next, asked})
 	l.patience = 0
-	if l.options.OnChange != nil && next != known {
-		if b.Full {
-			l.options.OnChange(nil)
-		} else {
-			l.options.OnChange(b.Changes)
-		}
+	l.expire(asked)
+	switch {
+	case b.Full:
+		l.news.publish(nil)
+	case len(b.Changes) > 0:
+		l.news.publish(b.Changes)
 	}
 	return nil
+}
+
+// expire sees to it that whoever watches looks again when nothing has been heard for as long as the
+// bound: what was asked for at that time is too old then.
+func (l *List) expire(asked time.Time) {
+	if l.options.InsecureServeStale {
+		return
+	}
+	after := l.bound - time.Since(asked) + time.Millisecond
+	if l.stale == nil {
+		l.stale = time.AfterFunc(after, func() { l.news.publish(nil) })
+	} else {
+		l.stale.Reset(after)
+	}
 }
 
 // maxPatience is how long all there is may take.

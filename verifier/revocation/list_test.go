@@ -15,7 +15,6 @@ import (
 	"github.com/amaretti-go/amaretti/caveat"
 	"github.com/amaretti-go/amaretti/macaroon"
 	"github.com/amaretti-go/amaretti/macaroon/rootkey"
-	"github.com/amaretti-go/amaretti/verifier"
 	"github.com/amaretti-go/amaretti/verifier/revocation"
 )
 
@@ -163,33 +162,6 @@ func TestOnlyAuthenticTokensAreRevoked(t *testing.T) {
 	require.Equal(t, "signature-mismatch", s.decide(t, attenuate(t, forged, caveat.ExpiresIn(time.Hour), caveat.Audience("orders"), caveat.Operations("*"))))
 	require.Equal(t, "revoked", s.decide(t, attenuate(t, token, caveat.ExpiresAt(time.Now().Add(-time.Second)))))
 	require.Equal(t, "revoked", s.decide(t, attenuate(t, token, macaroon.ThirdParty([]byte("k"), "c", "https://idp.internal"))))
-}
-
-// TestOpenStream: a credential that was verified before is refused at its next check.
-func TestOpenStream(t *testing.T) {
-	memory := revocation.NewMemory(nil)
-	var told [][]revocation.Change
-	s := newService(t, rootkey.InMemory(), now{memory}, revocation.Options{OnChange: func(c []revocation.Change) { told = append(told, c) }})
-	s.refresh(t)
-	token := s.mint(t, "billing")
-	text, err := token.Encode()
-	require.NoError(t, err)
-	credential, err := macaroon.Parse(text)
-	require.NoError(t, err)
-	stream, err := s.Authenticate(t.Context(), credential)
-	require.NoError(t, err)
-	_, err = stream.Check(t.Context(), "orders.read", caveat.Facts{})
-	require.NoError(t, err)
-	s.refresh(t)
-	what := revocation.Token(identifier(t, token).TokenID)
-	require.NoError(t, memory.Revoke(t.Context(), what, time.Time{}, ""))
-	s.refresh(t)
-	_, err = stream.Check(t.Context(), "orders.read", caveat.Facts{})
-	require.ErrorIs(t, err, verifier.ErrRevoked)
-	require.ErrorIs(t, err, verifier.ErrUnauthenticated)
-	_, err = s.Authenticate(t.Context(), credential)
-	require.ErrorIs(t, err, verifier.ErrRevoked)
-	require.Equal(t, [][]revocation.Change{nil, {{What: what}}}, told)
 }
 
 // TestBound: what is revoked is refused in every process when the bound has passed,

@@ -1,0 +1,127 @@
+package verifier_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/amaretti-go/amaretti/caveat"
+	"github.com/amaretti-go/amaretti/macaroon"
+	"github.com/amaretti-go/amaretti/verifier"
+)
+
+// revocations answer as a test says.
+type revocations func(verifier.Revocable) (bool, error)
+
+func (r revocations) Revoked(t verifier.Revocable) (bool, error) { return r(t) }
+
+// telling also tells when.
+type telling struct {
+	revocations
+	changed chan struct{}
+}
+
+func (r telling) Changed() <-chan struct{} { return r.changed }
+
+func TestRevocable(t *testing.T) {
+	var asked verifier.Revocable
+	s := newService(t, verifier.Options{Revocations: revocations(func(r verifier.Revocable) (bool, error) { asked = r; return false, nil })})
+	token := narrow(t, s.mint(t), caveat.Branch([16]byte{1}), macaroon.Condition("branch x"), caveat.Branch([16]byte{2}))
+	id := must(macaroon.ParseIdentifier(token.Identifier()))(t)
+	_, err := s.Verify(ctx, present(t, token), read, noFacts)
+	require.ErrorIs(t, err, verifier.ErrDenied, "a branch that can't be read")
+	require.Equal(t, id.KeyID, asked.KeyID)
+	require.Equal(t, id.TokenID, asked.TokenID)
+	require.Equal(t, "billing", asked.Subject)
+	require.Equal(t, id.IssuedAt, asked.IssuedAt)
+	require.Equal(t, token.Identifier(), asked.Identifier())
+	require.False(t, asked.Foreign())
+	var branches [][16]byte
+	for b := range asked.Branches() {
+		branches = append(branches, b)
+	}
+	require.Equal(t, [][16]byte{{1}, {2}}, branches)
+	for range asked.Branches() {
+		break
+	}
+
+	var zero verifier.Revocable
+	require.Empty(t, zero.Identifier())
+	for range zero.Branches() {
+		t.Fatal("a branch of nothing")
+	}
+}
+
+// TestRevocationsThatFail leave decisions undecided.
+func TestRevocationsThatFail(t *testing.T) {
+	down := errors.New("down")
+	for name, row := range map[string]struct {
+		answer revocations
+		want   error
+	}{
+		"revoked": {func(verifier.Revocable) (bool, error) { return true, nil }, verifier.ErrRevoked},
+		"error":   {func(verifier.Revocable) (bool, error) { return false, down }, verifier.ErrUndecided},
+		"both":    {func(verifier.Revocable) (bool, error) { return true, down }, verifier.ErrUndecided},
+		"panic":   {func(verifier.Revocable) (bool, error) { panic("x") }, verifier.ErrUndecided},
+	} {
+		t.Run(name, func(t *testing.T) {
+			answer := revocations(func(verifier.Revocable) (bool, error) { return false, nil })
+			var records []verifier.Record
+			s := newService(t, verifier.Options{
+				Revocations: revocations(func(r verifier.Revocable) (bool, error) { return answer(r) }),
+				Audit:       func(_ context.Context, r verifier.Record) { records = append(records, r) },
+			})
+			credential := present(t, s.mint(t))
+			authentic := must(s.Authenticate(ctx, credential))(t)
+			require.NoError(t, authentic.Reauthenticate(ctx))
+			require.Empty(t, records)
+
+			answer = row.answer
+			_, err := s.Verify(ctx, credential, read, noFacts)
+			require.ErrorIs(t, err, row.want)
+			_, err = s.Authenticate(ctx, credential)
+			require.ErrorIs(t, err, row.want)
+			_, err = authentic.Check(ctx, read, noFacts)
+			require.ErrorIs(t, err, row.want)
+			records = nil
+			err = authentic.Reauthenticate(ctx)
+			require.ErrorIs(t, err, row.want)
+			require.Len(t, records, 1)
+			require.Same(t, err, records[0].Err)
+			require.NotEmpty(t, records[0].Reference)
+		})
+	}
+}
+
+// TestReauthenticate looks at the root key too, and at nothing that the token says.
+func TestReauthenticate(t *testing.T) {
+	s := newService(t, verifier.Options{})
+	authentic := must(s.Authenticate(ctx, present(t, s.mint(t, caveat.ExpiresAt(time.Now().Add(-time.Hour))))))(t)
+	require.NoError(t, authentic.Reauthenticate(ctx))
+	done, cancel := context.WithCancel(ctx)
+	cancel()
+	require.ErrorIs(t, authentic.Reauthenticate(done), verifier.ErrUndecided)
+	require.NoError(t, s.keys.Delete(ctx, must(s.keys.Keys(ctx))(t)[0].ID))
+	require.ErrorIs(t, authentic.Reauthenticate(ctx), verifier.ErrUnauthenticated)
+	require.ErrorIs(t, new(verifier.Authentic).Reauthenticate(ctx), verifier.ErrUnauthenticated)
+}
+
+func TestRevocationsChanged(t *testing.T) {
+	require.Nil(t, newService(t, verifier.Options{}).RevocationsChanged())
+	never := revocations(func(verifier.Revocable) (bool, error) { return false, nil })
+	require.Nil(t, newService(t, verifier.Options{Revocations: never}).RevocationsChanged())
+	tell := telling{never, make(chan struct{})}
+	changed := newService(t, verifier.Options{Revocations: tell}).RevocationsChanged()
+	require.NotNil(t, changed)
+	select {
+	case <-changed:
+		t.Fatal("nothing changed")
+	default:
+	}
+	close(tell.changed)
+	<-changed
+	require.Nil(t, new(verifier.Verifier).RevocationsChanged())
+}
