@@ -60,9 +60,9 @@ type discharge struct {
 // It drops headers that were meant for another body: Content-Length, Etag and
 // Last-Modified.
 func (a *Auth) WriteError(w http.ResponseWriter, err error) {
-	refusal, made := refusalOf(err)
+	refusal, made := verifier.RefusalOf(err)
 	if made {
-		a.report(context.Background(), "", refusal)
+		verifier.LogRefusal(context.Background(), a.options.Log, "httpauth", "", refusal)
 	}
 	row := rowOf(refusal)
 	body := problem{

@@ -1,14 +1,7 @@
 package httpauth
 
 import (
-	"context"
-	"crypto/rand"
-	"errors"
-	"fmt"
-	"log/slog"
 	"net/http"
-	"runtime"
-	"strings"
 
 	"github.com/amaretti-go/amaretti/caveat"
 	"github.com/amaretti-go/amaretti/macaroon"
@@ -31,17 +24,18 @@ func (a *Auth) decide(r *http.Request, asked request) (verified *verifier.Verifi
 	defer func() {
 		// What still panics here is the audit hook, which is not told of it twice;
 		// or there is no verifier.
-		if cause := caught(recover()); cause != nil {
-			verified, c, refusal = nil, macaroon.Credential{}, undecided(cause)
+		if cause := verifier.PanicError(recover()); cause != nil {
+			verified, c = nil, macaroon.Credential{}
+			refusal, _ = verifier.RefusalOf(cause)
 		}
 		if refusal != nil {
-			a.report(ctx, asked.operation, refusal)
+			verifier.LogRefusal(ctx, a.options.Log, "httpauth", asked.operation, refusal)
 		}
 	}()
 
 	c, err := a.credential(r, asked.operation)
 	if err != nil {
-		refusal, _ = refusalOf(err)
+		refusal, _ = verifier.RefusalOf(err)
 		return nil, macaroon.Credential{}, refusal
 	}
 	if !asked.routed && a.options.Facts == nil {
@@ -50,7 +44,7 @@ func (a *Auth) decide(r *http.Request, asked request) (verified *verifier.Verifi
 		verified, err = a.decideInSteps(r, c, &asked)
 	}
 	if err != nil {
-		refusal, _ = refusalOf(err)
+		refusal, _ = verifier.RefusalOf(err)
 		return nil, macaroon.Credential{}, refusal
 	}
 	return verified, c, nil
@@ -72,7 +66,7 @@ func (a *Auth) decideInSteps(r *http.Request, c macaroon.Credential, asked *requ
 // known what should have been decided.
 func (a *Auth) ask(r *http.Request, asked *request) (facts caveat.Facts, err error) {
 	defer func() {
-		if cause := caught(recover()); cause != nil {
+		if cause := verifier.PanicError(recover()); cause != nil {
 			facts, err = caveat.Facts{}, cause
 		}
 	}()
@@ -103,7 +97,7 @@ func (a *Auth) operation(r *http.Request) string {
 // credential reads the one token of a request.
 func (a *Auth) credential(r *http.Request, operation string) (macaroon.Credential, error) {
 	ctx := r.Context()
-	text, reason, err := token(r.Header)
+	text, reason, err := verifier.Authorization(r.Header["Authorization"])
 	if err != nil {
 		return macaroon.Credential{}, a.verifier.Refuse(ctx, operation, reason, err)
 	}
@@ -116,76 +110,4 @@ func (a *Auth) credential(r *http.Request, operation string) (macaroon.Credentia
 		return macaroon.Credential{}, a.verifier.RefuseUnread(ctx, operation, err)
 	}
 	return c, nil
-}
-
-// refusalOf gives the refusal that err is. For any other error, and for a refusal that
-// was never filled in, it makes one, so that they fail closed.
-func refusalOf(err error) (refusal *verifier.Error, made bool) {
-	refusal, is := errors.AsType[*verifier.Error](err)
-	switch {
-	case !is:
-		return undecided(err), true
-	case refusal == nil || refusal.Class() == verifier.ClassUnset:
-		return undecided(errUnset), true
-	}
-	return refusal, false
-}
-
-var errUnset = errors.New("httpauth: refusal: nil, or without a reason")
-
-// undecided makes a refusal that the verifier did not make.
-func undecided(cause error) *verifier.Error {
-	return &verifier.Error{Reason: verifier.CheckUndecided, Macaroon: -1, Caveat: -1, Cause: cause, Instance: rand.Text()}
-}
-
-// panicked is a panic that was caught. Its value may hold anything, so only the type
-// is kept.
-type panicked struct{ kind, at string }
-
-func (p *panicked) Error() string { return "httpauth: panic with a " + p.kind }
-
-// caught makes an error of what a deferred function recovered, which must call it
-// itself. It is nil if there was no panic.
-func caught(value any) error {
-	if value == nil {
-		return nil
-	}
-	return &panicked{fmt.Sprintf("%T", value), whereabouts()}
-}
-
-// report logs what an operator must know also without an audit hook.
-func (a *Auth) report(ctx context.Context, operation string, refusal *verifier.Error) {
-	level, message := slog.LevelWarn, "httpauth: undecided"
-	attrs := []slog.Attr{slog.String("operation", operation), slog.Any("refusal", refusal)}
-	if p, ok := errors.AsType[*panicked](refusal); ok {
-		level, message = slog.LevelError, "httpauth: panic"
-		attrs = append(attrs, slog.String("at", p.at))
-	} else if errors.Is(refusal, caveat.ErrPanicked) {
-		level, message = slog.LevelError, "httpauth: a checker panicked"
-	} else if refusal.Class() != verifier.Undecided {
-		return
-	}
-	a.log().LogAttrs(ctx, level, message, attrs...)
-}
-
-func (a *Auth) log() *slog.Logger {
-	if a.options.Log == nil {
-		return slog.Default()
-	}
-	return a.options.Log
-}
-
-// whereabouts says where the panic came from, innermost first: functions and lines
-// only, since the runtime's own trace prints arguments, which may be bytes of a key.
-func whereabouts() string {
-	var pcs [16]uintptr
-	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs[:])])
-	var b strings.Builder
-	for {
-		frame, more := frames.Next()
-		fmt.Fprintf(&b, "%s:%d ", frame.Function, frame.Line)
-		if !more {
-			return strings.TrimSpace(b.String())
-		}
-	}
 }

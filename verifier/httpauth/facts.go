@@ -80,13 +80,18 @@ func routes(public []string) (map[route]bool, error) {
 			method, path = "", p
 		}
 		canonical, ok := caveat.CanonicalPath(path)
-		if !ok || canonical != path || found && !tchar.all(method) {
+		if !ok || canonical != path || found && !isMethod(method) {
 			problems = append(problems, fmt.Errorf("public: %q: want a canonical path, or a method, a space and one", p[:min(len(p), 64)]))
 			continue
 		}
 		set[route{method, path}] = true
 	}
 	return set, errors.Join(problems...)
+}
+
+func isMethod(text string) bool {
+	_, err := caveat.Methods(text).Condition()
+	return err == nil
 }
 
 // isPublic compares the path that was sent, which must also be the one that is

@@ -1,47 +1,46 @@
-package httpauth
+package verifier
 
 import (
 	"errors"
-	"net/http"
 	"strings"
-
-	"github.com/amaretti-go/amaretti/verifier"
 )
 
 var (
-	errNothing = errors.New("httpauth: no token")
-	errScheme  = errors.New("httpauth: authorization: neither Bearer nor Macaroon")
-	errSeveral = errors.New("httpauth: authorization: more than one header")
-	errSyntax  = errors.New("httpauth: authorization: not a scheme and one token")
+	errNothing = errors.New("authorization: nothing")
+	errScheme  = errors.New("authorization: neither Bearer nor Macaroon")
+	errSeveral = errors.New("authorization: more than one value")
+	errSyntax  = errors.New("authorization: not a scheme and one token")
 )
 
-// token finds the text of the token. Where there is none, the reason says how that
-// is to be seen.
+// Authorization finds the text of the token among all values of a request's
+// Authorization header, or of what a protocol has in its place. It is for transports.
+// Where there is none, the reason says how that is to be seen: [NothingPresented],
+// also if the scheme is another, or [InvalidRequest]; see [Verifier.Refuse].
 //
 //	Authorization = scheme 1*SP token68          RFC 9110 section 11.4
 //
-// A header that occurs twice is refused, even if both are the same: which of them
-// somebody else in the chain looked at is not known.
-func token(header http.Header) (text string, reason verifier.Reason, err error) {
-	values := header["Authorization"]
+// The scheme is Bearer or Macaroon, in any case. A header that occurs twice is
+// refused, even if both are the same: which of them somebody else in the chain looked
+// at is not known. It allocates nothing.
+func Authorization(values []string) (text string, reason Reason, err error) {
 	if len(values) == 0 {
-		return "", verifier.NothingPresented, errNothing
+		return "", NothingPresented, errNothing
 	}
 	if len(values) > 1 {
-		return "", verifier.InvalidRequest, errSeveral
+		return "", InvalidRequest, errSeveral
 	}
 	scheme, text, _ := strings.Cut(strings.Trim(values[0], " \t"), " ")
 	if !strings.EqualFold(scheme, "Bearer") && !strings.EqualFold(scheme, "Macaroon") {
 		if !tchar.all(scheme) {
-			return "", verifier.InvalidRequest, errSyntax
+			return "", InvalidRequest, errSyntax
 		}
-		return "", verifier.NothingPresented, errScheme
+		return "", NothingPresented, errScheme
 	}
 	text = strings.TrimLeft(text, " ")
 	if !token68.all(strings.TrimRight(text, "=")) {
-		return "", verifier.InvalidRequest, errSyntax
+		return "", InvalidRequest, errSyntax
 	}
-	return text, verifier.ReasonUnset, nil
+	return text, ReasonUnset, nil
 }
 
 // charset is a set of bytes.

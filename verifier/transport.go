@@ -1,0 +1,85 @@
+package verifier
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"strings"
+
+	"github.com/amaretti-go/amaretti/caveat"
+)
+
+// What follows is for transports, such as packages httpauth and grpcauth: they turn
+// every error into one answer, whatever the application's code does in between.
+
+// RefusalOf gives the refusal that err is. For any other error, nil too, and for a refusal
+// that was never filled in, it makes one of class undecided, so that they fail closed;
+// made tells that nobody has recorded it yet.
+func RefusalOf(err error) (refusal *Error, made bool) {
+	refusal, is := errors.AsType[*Error](err)
+	switch {
+	case !is:
+		return undecided(err), true
+	case refusal == nil || refusal.Class() == ClassUnset:
+		return undecided(errUnset), true
+	}
+	return refusal, false
+}
+
+var errUnset = errors.New("verifier: refusal: nil, or without a reason")
+
+func undecided(cause error) *Error {
+	return &Error{Reason: CheckUndecided, Macaroon: -1, Caveat: -1, Cause: cause, Instance: rand.Text()}
+}
+
+// PanicError makes an error of what recover gave, in the deferred function that called
+// it; nil if there was no panic. Of the value, which may hold anything, only the type is
+// kept, and where it came from for [LogRefusal].
+func PanicError(value any) error {
+	if value == nil {
+		return nil
+	}
+	return &panicked{fmt.Sprintf("%T", value), whereabouts()}
+}
+
+type panicked struct{ kind, at string }
+
+func (p *panicked) Error() string { return "verifier: panic with a " + p.kind }
+
+// LogRefusal writes to a log what an operator must know of a refusal also without an
+// audit hook: that it is undecided, or that something panicked. Of others it writes
+// nothing. The name of the transport begins the line; a nil logger is slog.Default.
+func LogRefusal(ctx context.Context, logger *slog.Logger, transport, operation string, refusal *Error) {
+	level, message := slog.LevelWarn, ": undecided"
+	attrs := []slog.Attr{slog.String("operation", operation), slog.Any("refusal", refusal)}
+	if p, ok := errors.AsType[*panicked](refusal); ok {
+		level, message = slog.LevelError, ": panic"
+		attrs = append(attrs, slog.String("at", p.at))
+	} else if errors.Is(refusal, caveat.ErrPanicked) {
+		level, message = slog.LevelError, ": a checker panicked"
+	} else if refusal.Class() != Undecided {
+		return
+	}
+	if logger == nil {
+		logger = slog.Default()
+	}
+	logger.LogAttrs(ctx, level, transport+message, attrs...)
+}
+
+// whereabouts says where the panic came from, innermost first: functions and lines
+// only, since the runtime's own trace prints arguments, which may be bytes of a key.
+func whereabouts() string {
+	var pcs [16]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs[:])])
+	var b strings.Builder
+	for {
+		frame, more := frames.Next()
+		fmt.Fprintf(&b, "%s:%d ", frame.Function, frame.Line)
+		if !more {
+			return strings.TrimSpace(b.String())
+		}
+	}
+}

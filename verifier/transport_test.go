@@ -1,0 +1,78 @@
+package verifier_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"log/slog"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/amaretti-go/amaretti/verifier"
+)
+
+func TestAuthorization(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		values []string
+		text   string
+		reason verifier.Reason
+	}{
+		{"none", nil, "", verifier.NothingPresented},
+		{"one", []string{"Bearer AgEK"}, "AgEK", verifier.ReasonUnset},
+		{"the other scheme, space around", []string{"\t macaroON   AgEK== "}, "AgEK==", verifier.ReasonUnset},
+		{"another scheme", []string{"Basic AgEK"}, "", verifier.NothingPresented},
+		{"scheme alone", []string{"Bearer"}, "", verifier.InvalidRequest},
+		{"empty", []string{""}, "", verifier.InvalidRequest},
+		{"two words", []string{"Bearer AgEK AgEK"}, "", verifier.InvalidRequest},
+		{"comma", []string{"Bearer AgEK,Bearer AgEK"}, "", verifier.InvalidRequest},
+		{"padding in the middle", []string{"Bearer AgE=K"}, "", verifier.InvalidRequest},
+		{"two that are equal", []string{"Bearer AgEK", "Bearer AgEK"}, "", verifier.InvalidRequest},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			text, reason, err := verifier.Authorization(row.values)
+			require.Equal(t, row.reason != verifier.ReasonUnset, err != nil)
+			require.Equal(t, row.reason, reason)
+			require.Equal(t, row.text, text)
+		})
+	}
+}
+
+func TestRefusalOf(t *testing.T) {
+	was := &verifier.Error{Reason: verifier.Expired, Instance: "x"}
+	refusal, made := verifier.RefusalOf(errors.Join(io.EOF, was))
+	require.Same(t, was, refusal)
+	require.False(t, made)
+
+	var none *verifier.Error
+	for _, err := range []error{nil, io.EOF, none, &verifier.Error{}} {
+		refusal, made := verifier.RefusalOf(err)
+		require.True(t, made)
+		require.ErrorIs(t, refusal, verifier.ErrUndecided)
+		require.NotEmpty(t, refusal.Instance)
+	}
+}
+
+// TestPanicError: the log says where, and neither says with what.
+func TestPanicError(t *testing.T) {
+	const secret = "do-not-leak"
+	var err error
+	func() {
+		defer func() { err = verifier.PanicError(recover()) }()
+		panic(secret)
+	}()
+	require.EqualError(t, err, "verifier: panic with a string")
+	require.NoError(t, verifier.PanicError(nil))
+
+	var log bytes.Buffer
+	refusal, _ := verifier.RefusalOf(err)
+	verifier.LogRefusal(t.Context(), slog.New(slog.NewTextHandler(&log, nil)), "http", "orders.read", refusal)
+	require.Contains(t, log.String(), `level=ERROR msg="http: panic" operation=orders.read`)
+	require.Contains(t, log.String(), "TestPanicError")
+	require.NotContains(t, log.String(), secret)
+
+	log.Reset()
+	verifier.LogRefusal(t.Context(), slog.New(slog.NewTextHandler(&log, nil)), "http", "", &verifier.Error{Reason: verifier.Expired})
+	require.Empty(t, log.String())
+}
