@@ -24,6 +24,14 @@
 // have the same [Options]; where lifetimes differ, the longest has to stand in those
 // of whoever rotates.
 //
+// # Keys elsewhere
+//
+// Where root keys must not come into the process at all, a [Signer] computes the one HMAC
+// that needs them: a key management service, or an isolated service of your own. [NewRemote]
+// mints and verifies with it. What is imported there is the derived key, not the root key; see
+// [Signer]. That the key can't be read there helps against its being carried away; who may have it
+// used can mint, for as long as he may. examples/vault does it with HashiCorp Vault.
+//
 // # Rotation
 //
 // A key is pending, minting, verifying or retired; see [State]. Which it is follows

@@ -52,29 +52,14 @@ const maxSpan = 50 * 365 * 24 * time.Hour
 
 // complete fills in the defaults and reports all problems together.
 func (o *Options) complete() error {
-	var problems []error
-	for _, field := range []struct {
-		name        string
-		value       *time.Duration
-		unset       time.Duration
-		mayNegative bool
-	}{
+	problems := completeSpans([]span{
 		{"RefreshEvery", &o.RefreshEvery, 10 * time.Second, false},
 		{"StaleAfter", &o.StaleAfter, 5 * time.Minute, false},
 		{"PublishFor", &o.PublishFor, time.Minute, false},
 		{"MaxLifetime", &o.MaxLifetime, 24 * time.Hour, false},
 		{"Leeway", &o.Leeway, time.Minute, false},
 		{"RotateEvery", &o.RotateEvery, 30 * 24 * time.Hour, true},
-	} {
-		switch {
-		case *field.value == 0:
-			*field.value = field.unset
-		case *field.value < 0 && !field.mayNegative:
-			problems = append(problems, fmt.Errorf("%s: negative", field.name))
-		case *field.value > maxSpan:
-			problems = append(problems, fmt.Errorf("%s: more than 50 years", field.name))
-		}
-	}
+	})
 	if len(problems) == 0 { // else there is no telling which of two is wrong
 		if o.RefreshEvery < time.Millisecond {
 			problems = append(problems, errors.New("RefreshEvery: less than a millisecond"))
@@ -90,6 +75,29 @@ func (o *Options) complete() error {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	return errors.Join(problems...)
+}
+
+// span is an option that is a length of time.
+type span struct {
+	name        string
+	value       *time.Duration
+	unset       time.Duration // what zero means
+	mayNegative bool
+}
+
+// completeSpans fills in what zero means and gives all problems.
+func completeSpans(spans []span) (problems []error) {
+	for _, s := range spans {
+		switch {
+		case *s.value == 0:
+			*s.value = s.unset
+		case *s.value < 0 && !s.mayNegative:
+			problems = append(problems, fmt.Errorf("%s: negative", s.name))
+		case *s.value > maxSpan:
+			problems = append(problems, fmt.Errorf("%s: more than 50 years", s.name))
+		}
+	}
+	return problems
 }
 
 // overlap is how long a key verifies after it has stopped minting.
