@@ -1,7 +1,6 @@
 package httpauth
 
 import (
-	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -24,9 +23,9 @@ func rowOf(refusal *verifier.Error) row {
 	case refusal.Reason == verifier.NothingPresented:
 		return row{http.StatusUnauthorized, "", "A token is required."}
 	case refusal.Reason == verifier.InvalidRequest:
-		return row{http.StatusBadRequest, "invalid_request", "The Authorization header must be one scheme and one token."}
+		return row{http.StatusBadRequest, "invalid_request", "One token is to be presented, in one header of correct syntax."}
 	case errors.Is(refusal, verifier.ErrMissingDischarge):
-		return row{http.StatusUnauthorized, "insufficient_user_authentication", "The token needs the discharges listed."}
+		return row{http.StatusUnauthorized, "insufficient_user_authentication", "The token needs discharges."}
 	case refusal.Class() == verifier.Unauthenticated:
 		return row{http.StatusUnauthorized, "invalid_token", "The token is not valid."}
 	case refusal.Class() == verifier.Denied:
@@ -55,14 +54,26 @@ type discharge struct {
 // WriteError answers a request that [Auth.Check] refused with err, as [Auth.Require]
 // does; the package documentation has the table. Any other error, nil too, is
 // answered as undecided, and goes to [Options.Log] under the instance that the answer
-// names: nobody has recorded it yet. Nothing of it is shown.
+// names: nobody has recorded it yet. Nothing of it is shown. r is the request that Check was given.
 //
 // It drops headers that were meant for another body: Content-Length, Etag and
 // Last-Modified.
-func (a *Auth) WriteError(w http.ResponseWriter, err error) {
+func (a *Auth) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	refusal, made := verifier.RefusalOf(err)
 	if made {
-		verifier.LogRefusal(context.Background(), a.options.Log, "httpauth", "", refusal)
+		verifier.LogRefusal(r.Context(), a.options.Log, "httpauth", "", refusal)
+	}
+	if version := a.bakery.version(r); version != 0 && challenges(refusal) {
+		body, err := a.bakery.challenge(r, version, refusal)
+		if err == nil {
+			w.Header().Set("WWW-Authenticate", "Macaroon") // to the letter, as all that follows
+			write(w, http.StatusUnauthorized, "application/json", body)
+			return
+		}
+		instance := refusal.Instance // that the audit has a record of
+		refusal, _ = verifier.RefusalOf(err)
+		refusal.Instance = instance
+		verifier.LogRefusal(r.Context(), a.options.Log, "httpauth", "", refusal)
 	}
 	row := rowOf(refusal)
 	body := problem{
@@ -74,26 +85,30 @@ func (a *Auth) WriteError(w http.ResponseWriter, err error) {
 	for _, m := range refusal.Missing {
 		body.Discharges = append(body.Discharges, discharge{m.Location, base64.RawURLEncoding.EncodeToString([]byte(m.CaveatID))})
 	}
-	text, _ := json.Marshal(body) // strings and numbers: it can't fail
-
-	h := w.Header()
-	// Content-Encoding stays: who compresses whatever is written has set it.
-	for _, name := range []string{"Content-Length", "Etag", "Last-Modified"} {
-		h.Del(name)
-	}
-	h.Set("Content-Type", "application/problem+json")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Cache-Control", "no-store")
 	if row.status == http.StatusServiceUnavailable {
-		h.Set("Retry-After", retryAfter)
+		w.Header().Set("Retry-After", retryAfter)
 	} else {
 		challenge := "Bearer realm=" + a.realm
 		if row.code != "" {
 			challenge += `, error="` + row.code + `"`
 		}
-		h.Set("WWW-Authenticate", challenge)
+		w.Header().Set("WWW-Authenticate", challenge)
 	}
-	w.WriteHeader(row.status)
+	write(w, row.status, "application/problem+json", body)
+}
+
+// write writes an answer that nobody is to store.
+func write(w http.ResponseWriter, status int, contentType string, body any) {
+	text, _ := json.Marshal(body) // strings and numbers, and JSON that was marshalled before: it can't fail
+	h := w.Header()
+	// Content-Encoding stays: who compresses whatever is written has set it.
+	for _, name := range []string{"Content-Length", "Etag", "Last-Modified"} {
+		h.Del(name)
+	}
+	h.Set("Content-Type", contentType)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
 	w.Write(text)
 }
 
@@ -114,9 +129,9 @@ func quoted(realm string) (string, error) {
 
 // keepPrivate marks an answer as one for this caller alone, before a handler that
 // may know better has its turn. What somebody around forbade to store stays so.
-func keepPrivate(h http.Header) {
+func (a *Auth) keepPrivate(h http.Header) {
 	if !strings.Contains(h.Get("Cache-Control"), "no-store") {
 		h.Set("Cache-Control", "private")
 	}
-	h.Add("Vary", "Authorization")
+	h.Add("Vary", a.vary)
 }

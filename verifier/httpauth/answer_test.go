@@ -408,7 +408,7 @@ func TestWriteErrorOfOthers(t *testing.T) {
 	for name, err := range map[string]error{"nil": nil, "typed nil": typedNil, "wrapped nil": wrapped{typedNil}, "another": errors.New(leak), "unset": &verifier.Error{}} {
 		t.Run(name, func(t *testing.T) {
 			recorder := httptest.NewRecorder()
-			s.auth.WriteError(recorder, err)
+			s.auth.WriteError(recorder, get("/"), err)
 			a := read(t, recorder.Result(), nil)
 			require.Equal(t, rowUndecided, rowOf(a))
 			require.NotContains(t, a.body, leak)
@@ -420,7 +420,7 @@ func TestWriteErrorOfOthers(t *testing.T) {
 	logged := s.log.String()
 	recorder := httptest.NewRecorder()
 	_, err := s.auth.Check(get("/"), operation)
-	s.auth.WriteError(recorder, fmt.Errorf("wrapped: %w", err))
+	s.auth.WriteError(recorder, get("/"), fmt.Errorf("wrapped: %w", err))
 	require.Equal(t, rowNothing, rowOf(read(t, recorder.Result(), nil)))
 	require.Equal(t, logged, s.log.String(), "what was decided is in the audit record")
 }

@@ -64,6 +64,9 @@ type Options struct {
 	// default only this library's own form is read.
 	Import bool
 
+	// Bakery serves clients of the macaroon bakery as well. Nil means that they are clients like all others.
+	Bakery *Bakery
+
 	// Forward puts the credential into the context of an allowed request, where
 	// [macaroon.FromContext] finds it: for services that pass a caller's token on.
 	// By default a handler does not see the token but in its header.
@@ -84,6 +87,8 @@ type Auth struct {
 	options  Options
 	realm    string // as a quoted-string
 	public   map[route]bool
+	bakery   *bakery // nil if not served
+	vary     string  // the headers that answers depend on
 }
 
 // New makes an Auth that has v decide. All that is wrong with the options is
@@ -114,9 +119,13 @@ func New(v *verifier.Verifier, options Options) (*Auth, error) {
 	if options.MaxBody < 0 {
 		problems = append(problems, errors.New("maximum of body: negative"))
 	}
+	if a.bakery, err = newBakery(options.Bakery); err != nil {
+		problems = append(problems, err)
+	}
 	if err := errors.Join(problems...); err != nil {
 		return nil, fmt.Errorf("httpauth: %w", err)
 	}
+	a.vary = a.bakery.vary()
 	if options.MaxBody == 0 {
 		a.options.MaxBody = defaultMaxBody
 	}
@@ -186,14 +195,14 @@ func (a *Auth) Check(r *http.Request, operation string) (*verifier.Verified, err
 func (a *Auth) serve(w http.ResponseWriter, r *http.Request, asked request, h http.Handler) {
 	verified, credential, refusal := a.decide(r, asked)
 	if refusal != nil {
-		a.WriteError(w, refusal)
+		a.WriteError(w, r, refusal)
 		return
 	}
 	ctx := NewContext(r.Context(), verified)
 	if a.options.Forward {
 		ctx = macaroon.NewContext(ctx, credential)
 	}
-	keepPrivate(w.Header())
+	a.keepPrivate(w.Header())
 	h.ServeHTTP(w, r.WithContext(ctx))
 }
 

@@ -98,14 +98,22 @@ func (a *Auth) operation(r *http.Request) string {
 func (a *Auth) credential(r *http.Request, operation string) (macaroon.Credential, error) {
 	ctx := r.Context()
 	text, reason, err := verifier.Authorization(r.Header["Authorization"])
-	if err != nil {
-		return macaroon.Credential{}, a.verifier.Refuse(ctx, operation, reason, err)
+	values := a.bakery.values(r)
+	if len(values) > 1 || len(values) == 1 && err == nil {
+		reason, err = verifier.InvalidRequest, errSeveral
 	}
-	if !a.options.Import {
+	var c macaroon.Credential
+	switch {
+	case len(values) == 1 && reason == verifier.NothingPresented:
+		c, err = a.bakery.read(values[0], a.verifier.Limits())
+	case err != nil:
+		return macaroon.Credential{}, a.verifier.Refuse(ctx, operation, reason, err)
+	case a.options.Import:
+		// Our own form is one of those that it reads, under the same limits.
+		c, _, err = legacy.ImportWith([]byte(text), a.verifier.Limits())
+	default:
 		return a.verifier.Parse(ctx, text, operation)
 	}
-	// Our own form is one of those that it reads, under the same limits.
-	c, _, err := legacy.ImportWith([]byte(text), a.verifier.Limits())
 	if err != nil {
 		return macaroon.Credential{}, a.verifier.RefuseUnread(ctx, operation, err)
 	}

@@ -18,6 +18,7 @@
 // It comes in exactly one Authorization header, after the scheme Bearer or Macaroon
 // in any case (RFC 6750 section 2.1, RFC 9110 section 11), and from nowhere else: a
 // token in a query or cookie is not looked at. Another scheme counts as no token.
+// [Options.Bakery] alone opens other ways, of which a request may use but one.
 //
 // # The answers
 //

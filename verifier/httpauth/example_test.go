@@ -2,6 +2,7 @@ package httpauth_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/amaretti-go/amaretti/caveat"
+	"github.com/amaretti-go/amaretti/caveat/thirdparty"
 	"github.com/amaretti-go/amaretti/macaroon"
 	"github.com/amaretti-go/amaretti/macaroon/rootkey"
 	"github.com/amaretti-go/amaretti/verifier"
@@ -113,7 +115,7 @@ func ExampleAuth_Check() {
 			operation = "orders.delete"
 		}
 		if _, err := auth.Check(r, operation); err != nil {
-			auth.WriteError(w, err)
+			auth.WriteError(w, r, err)
 			return
 		}
 		fmt.Fprint(w, operation)
@@ -124,6 +126,50 @@ func ExampleAuth_Check() {
 	// Output:
 	// 200 orders.read
 	// 403 Bearer realm="macaroon", error="insufficient_scope"
+}
+
+// A service that clients of the macaroon bakery use: whoever comes without a token gets one that the identity service
+// has to discharge.
+func ExampleBakery() {
+	keys := rootkey.InMemory()
+	identity := thirdparty.Party{Location: "https://id.example", Key: thirdparty.GenerateKey().Public()}
+	v, err := verifier.New(keys, "orders", verifier.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	auth, err := httpauth.New(v, httpauth.Options{Bakery: &httpauth.Bakery{
+		Mint: func(r *http.Request) (macaroon.Macaroon, error) {
+			return keys.Mint(r.Context(), macaroon.Grant{Subject: "bakery client"},
+				caveat.ExpiresIn(time.Hour), caveat.Audience("orders"), caveat.Operations("orders.read"),
+				thirdparty.NewCaveat(identity, "is-member acme").Attesting("user"))
+		},
+		Cookies: http.NewCrossOriginProtection(),
+	}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	handler := auth.RequireFunc("orders.read", func(w http.ResponseWriter, r *http.Request) {
+		who, _ := httpauth.FromContext(r.Context())
+		user, _ := who.Attribute("user")
+		fmt.Fprintln(w, "orders of", user)
+	})
+
+	r := httptest.NewRequest("GET", "/orders", nil)
+	r.Header.Set("Bakery-Protocol-Version", "3")
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, r)
+	var answer struct {
+		Code string
+		Info struct{ CookieNameSuffix, MacaroonPath string }
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(w.Code, w.Header().Get("WWW-Authenticate"))
+	fmt.Println(answer.Code, answer.Info)
+	// Output:
+	// 401 Macaroon
+	// macaroon discharge required {auth /}
 }
 
 // show sends a request, with a token if there is one, and prints the answer.

@@ -1,0 +1,97 @@
+package httpauth
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"github.com/amaretti-go/amaretti/macaroon"
+	"github.com/amaretti-go/amaretti/macaroon/legacy"
+	"github.com/amaretti-go/amaretti/verifier"
+)
+
+// The versions of the bakery's protocol that are spoken. Later clients understand the last.
+const (
+	bakery2 = 2
+	bakery3 = 3
+)
+
+// version is the version that a client is to be answered in, or 0 if it does not speak one of them. On nil it
+// is 0.
+func (b *bakery) version(r *http.Request) int {
+	if b == nil || len(r.Header["Bakery-Protocol-Version"]) != 1 {
+		return 0
+	}
+	version, err := strconv.ParseUint(r.Header["Bakery-Protocol-Version"][0], 10, 31)
+	if err != nil || version < bakery2 {
+		return 0
+	}
+	return min(int(version), bakery3)
+}
+
+// challenges reports whether a macaroon to be discharged is an answer to the refusal.
+func challenges(refusal *verifier.Error) bool {
+	return refusal.Class() == verifier.Unauthenticated && refusal.Reason != verifier.InvalidRequest
+}
+
+// challenge is the bakery's error body, of which clients read all but Instance, which is ours.
+type challenge struct {
+	Code     string
+	Message  string
+	Instance string
+	Info     challengeInfo
+}
+
+type challengeInfo struct {
+	Macaroon         any
+	MacaroonPath     string
+	CookieNameSuffix string
+}
+
+// macaroon3 is a macaroon since version 3. Its namespace is that of conditions whose names have no prefix. Caveat ids
+// stand in it whole, so that there are no payloads beside it.
+type macaroon3 struct {
+	Macaroon  json.RawMessage `json:"m"`
+	Version   int             `json:"v"`
+	Namespace string          `json:"ns"`
+}
+
+const stdNamespace = "std:"
+
+func (b *bakery) challenge(r *http.Request, version int, refusal *verifier.Error) (c challenge, err error) {
+	m, err := b.mint(r)
+	if err != nil {
+		return challenge{}, fmt.Errorf("httpauth: bakery: mint: %w", err)
+	}
+	data, err := legacy.ExportV2JSON(m)
+	if err != nil {
+		return challenge{}, fmt.Errorf("httpauth: bakery: %w", err)
+	}
+	info := challengeInfo{json.RawMessage(data), b.Path, b.CookieName}
+	if version == bakery3 {
+		info.Macaroon = macaroon3{data, bakery3, stdNamespace}
+	}
+	return challenge{"macaroon discharge required", rowOf(refusal).detail, refusal.Instance, info}, nil
+}
+
+var errNoThirdParty = errors.New("without a third-party caveat it is good for anybody")
+
+// mint has the application mint, and catches its panic.
+func (b *bakery) mint(r *http.Request) (m macaroon.Macaroon, err error) {
+	defer func() {
+		if cause := verifier.PanicError(recover()); cause != nil {
+			m, err = macaroon.Macaroon{}, cause
+		}
+	}()
+	if m, err = b.Mint(r); err != nil {
+		return macaroon.Macaroon{}, err
+	}
+	for _, c := range m.Inspect().Caveats().All() {
+		if c.VerificationID != "" {
+			return m, nil
+		}
+	}
+	return macaroon.Macaroon{}, errNoThirdParty
+}
