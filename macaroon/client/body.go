@@ -2,8 +2,10 @@ package client
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"io"
+	"math"
 	"net/http"
 )
 
@@ -12,58 +14,94 @@ import (
 type body struct {
 	first io.ReadCloser                 // what the request came with, until it is sent
 	get   func() (io.ReadCloser, error) // nil if there is no second
+	held  bool                          // in memory
+	size  int64                         // if held
 	sum   [sha256.Size]byte             // if asked for
 }
 
+// body takes the body of a request, which it closes if it fails.
 func (t *Transport) body(r *http.Request) (*body, error) {
 	b := &body{first: r.Body, get: r.GetBody}
 	if r.Body == nil || r.Body == http.NoBody {
-		b.first = http.NoBody
-		b.get = func() (io.ReadCloser, error) { return http.NoBody, nil }
+		b.first, b.get = http.NoBody, func() (io.ReadCloser, error) { return http.NoBody, nil }
 	}
-	if !t.options.ContentDigest {
-		return b, nil
-	}
-	if b.get == nil {
-		if err := b.hold(t.options.MaxBody); err != nil {
+	if t.options.ContentDigest {
+		if err := b.digest(r, t.options.MaxBody); err != nil {
+			b.first.Close()
 			return nil, err
+		}
+	}
+	return b, nil
+}
+
+func (b *body) digest(r *http.Request, limit int64) error {
+	if b.get == nil {
+		if r.ContentLength > limit {
+			return ErrBodyTooLarge
+		}
+		if err := b.hold(r.Context(), limit); err != nil {
+			return err
 		}
 	}
 	content, err := b.get()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer content.Close()
 	h := sha256.New()
 	if _, err := io.Copy(h, content); err != nil {
-		return nil, err
+		return err
 	}
 	h.Sum(b.sum[:0])
-	return b, nil
+	return nil
 }
 
 // hold reads the body into memory.
-func (b *body) hold(limit int64) error {
-	defer b.first.Close()
-	data, err := io.ReadAll(io.LimitReader(b.first, limit+1))
-	if err != nil {
+func (b *body) hold(ctx context.Context, limit int64) error {
+	source := b.first
+	defer source.Close()
+	// Closing it is what ends waiting for a body that does not come; net/http does so too.
+	defer context.AfterFunc(ctx, func() { source.Close() })()
+	data, err := io.ReadAll(io.LimitReader(source, min(limit, math.MaxInt64-1)+1))
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case err != nil:
 		return err
-	}
-	if int64(len(data)) > limit {
+	case int64(len(data)) > limit:
 		return ErrBodyTooLarge
 	}
-	b.get = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil }
+	b.held, b.size = true, int64(len(data))
+	b.get = func() (io.ReadCloser, error) {
+		if len(data) == 0 {
+			return http.NoBody, nil
+		}
+		return io.NopCloser(bytes.NewReader(data)), nil
+	}
 	b.first, _ = b.get()
 	return nil
 }
 
-// open gives the body for one attempt: the request's own, and then others.
-func (b *body) open() (io.ReadCloser, error) {
-	if content := b.first; content != nil {
-		b.first = nil
-		return content, nil
+// put gives a request that is about to be sent its body: the one that it came with, and
+// later others.
+func (b *body) put(out *http.Request) error {
+	content := b.first
+	if b.first = nil; content == nil {
+		var err error
+		if content, err = b.get(); err != nil {
+			return err
+		}
 	}
-	return b.get()
+	if out.Body != nil { // nil says more than empty
+		out.Body = content
+	}
+	if b.held {
+		out.GetBody = b.get
+		if out.ContentLength <= 0 { // unknown
+			out.ContentLength = b.size
+		}
+	}
+	return nil
 }
 
 // again reports whether the body can be had once more.

@@ -4,16 +4,17 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"github.com/amaretti-go/amaretti/caveat"
 )
 
-// maxOffset is the difference of clocks that is believed. A server that claims more
-// gets tokens by the client's own clock.
-const maxOffset = 10 * time.Minute
+// clock is the clock of one service, as far as its answers tell.
+type clock struct {
+	most   time.Duration // by which it may be off
+	offset atomic.Int64
+}
 
-// clock is the clock of one server, as far as its answers tell.
-type clock struct{ offset atomic.Int64 }
-
-// now is what the server's clock shows.
+// now is what the service's clock shows.
 func (c *clock) now() time.Time {
 	return time.Now().Add(time.Duration(c.offset.Load()))
 }
@@ -32,8 +33,21 @@ func (c *clock) observe(response *http.Response, sent, received time.Time) {
 	}
 	least, most := date.Sub(received), date.Add(time.Second).Sub(sent)
 	offset := min(max(0, least), most)
-	if offset < -maxOffset || offset > maxOffset {
-		offset = 0
+	if offset < -c.most || offset > c.most {
+		offset = 0 // whoever says that may want tokens that live longer
 	}
 	c.offset.Store(int64(offset))
+}
+
+// term is the caveat by which a token expires, a time after it is written, by the
+// clock of the service that it is for.
+type term struct {
+	clock *clock
+	time  time.Duration
+	end   time.Time // once it is written
+}
+
+func (t *term) Condition() (string, error) {
+	t.end = t.clock.now().Add(t.time)
+	return caveat.ExpiresAt(t.end).Condition()
 }

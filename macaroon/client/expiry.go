@@ -8,12 +8,12 @@ import (
 	"github.com/amaretti-go/amaretti/macaroon"
 )
 
-// expiry is the earliest time-before in a wallet. Nobody has verified it; nothing but when to
-// ask for another wallet hangs on it. One that can't be read will be refused by the
-// verifier, so it counts as expired.
-func expiry(w macaroon.Wallet) (end time.Time, expires bool) {
+// expiry is the earliest time-before in the macaroons of a wallet from one on: the
+// primary is 0. Nobody has verified it; nothing but when to ask for other ones hangs on it. One
+// that can't be read will be refused by the verifier, so it counts as expired.
+func expiry(w macaroon.Wallet, from int) (end time.Time, expires bool) {
 	view := w.Inspect()
-	for i := range view.Len() {
+	for i := from; i < view.Len(); i++ {
 		caveats := view.At(i).Caveats()
 		for j := range caveats.Len() {
 			condition, _ := caveats.Condition(j)
@@ -31,4 +31,10 @@ func expiry(w macaroon.Wallet) (end time.Time, expires bool) {
 		}
 	}
 	return end, expires
+}
+
+// expired reports whether one of these has passed.
+func expired(w macaroon.Wallet, from int, now time.Time) bool {
+	end, expires := expiry(w, from)
+	return expires && !now.Before(end)
 }

@@ -27,14 +27,15 @@ const maxFile = 1 << 16
 // at again every second, when a wallet is asked for, by its path: so it may be written
 // to, replaced, or reached through a link that is changed, as Kubernetes does with
 // secrets. A new token serves as soon as it can be read; until then the one before
-// does. The first has to be readable now.
+// does, until it expires, and then the error tells why there is no other. The first
+// has to be readable now.
 //
 // Who can read the file has what the token allows: let nobody but the service.
 func File(path string) (Source, error) {
 	f := &file{path: path}
-	first, err := f.read(&content{})
-	if err != nil {
-		return nil, err
+	first := f.look(&content{})
+	if first.failed != nil {
+		return nil, first.failed
 	}
 	f.current.Store(first)
 	return f, nil
@@ -51,31 +52,40 @@ type content struct {
 	wallet macaroon.Wallet
 	sum    [sha256.Size]byte // of the text, to see whether it has changed
 	looked time.Time
+	failed error // why what the file holds now is not this
 }
 
 func (f *file) Wallet(context.Context, string) (macaroon.Wallet, error) {
 	current := f.current.Load()
 	if time.Since(current.looked) >= lookEvery && f.reading.TryLock() {
 		defer f.reading.Unlock()
-		next, err := f.read(current)
-		if err != nil {
-			// The old token serves on: a file that is being written may look like
-			// anything. If the token has expired, the server says so.
-			next = &content{current.wallet, current.sum, time.Now()}
-		}
-		f.current.Store(next)
-		current = next
+		current = f.look(current)
+		f.current.Store(current)
+	}
+	if current.failed != nil && expired(current.wallet, 0, time.Now()) {
+		return macaroon.Wallet{}, current.failed
 	}
 	return current.wallet, nil
 }
 
-// read looks at the file, and parses it if it is not as it was before.
+// look reads the file again. If it can't, the token before serves on: a file that is being written may look like
+// anything.
+func (f *file) look(before *content) *content {
+	next, err := f.read(before)
+	if err != nil {
+		next = &content{wallet: before.wallet, sum: before.sum, failed: err}
+	}
+	next.looked = time.Now()
+	return next
+}
+
+// read reads the file, and parses it if it is not as it was before.
 func (f *file) read(before *content) (*content, error) {
 	text, err := readFile(f.path)
 	if err != nil {
 		return nil, fmt.Errorf("client: token file: %w", err)
 	}
-	now := &content{before.wallet, sha256.Sum256(text), time.Now()}
+	now := &content{wallet: before.wallet, sum: sha256.Sum256(text)}
 	if now.sum == before.sum {
 		return now, nil
 	}

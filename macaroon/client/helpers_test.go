@@ -1,7 +1,9 @@
 package client_test
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -143,4 +145,67 @@ type dischargerFunc func(context.Context, macaroon.Wallet) (macaroon.Wallet, err
 
 func (f dischargerFunc) Discharge(ctx context.Context, w macaroon.Wallet) (macaroon.Wallet, error) {
 	return f(ctx, w)
+}
+
+// party is a third party and the client of it: a Discharger that discharges each of its caveats, and can
+// keep what it gave.
+type party struct {
+	t     testing.TB
+	key   []byte
+	keep  bool
+	life  time.Duration
+	asked int
+	kept  map[string]macaroon.Macaroon
+}
+
+func newParty(t testing.TB) *party {
+	return &party{t: t, key: bytes.Repeat([]byte{7}, 32), life: time.Hour, kept: map[string]macaroon.Macaroon{}}
+}
+
+func (p *party) caveat(id string) macaroon.Caveat {
+	return macaroon.ThirdParty(p.key, id, "https://idp.internal")
+}
+
+func (p *party) Discharge(_ context.Context, w macaroon.Wallet) (macaroon.Wallet, error) {
+	for _, missing := range w.Missing() {
+		if missing.Location != "https://idp.internal" {
+			return macaroon.Wallet{}, errors.New("party: not mine")
+		}
+		d, kept := p.kept[missing.CaveatID]
+		if !kept {
+			p.asked++
+			var err error
+			d, err = macaroon.New(p.key, missing.CaveatID, "")
+			require.NoError(p.t, err)
+			// Nanoseconds tell one from another.
+			d, err = d.Attenuate(caveat.ExpiresAt(time.Now().Add(p.life + time.Duration(p.asked))))
+			require.NoError(p.t, err)
+			if p.keep {
+				p.kept[missing.CaveatID] = d
+			}
+		}
+		var err error
+		if w, err = w.With(d); err != nil {
+			return macaroon.Wallet{}, err
+		}
+	}
+	return w, nil
+}
+
+func (p *party) Forget(w macaroon.Wallet) {
+	for _, d := range w.Discharges() {
+		delete(p.kept, d.Identifier())
+	}
+}
+
+// discharges lists the discharges in an Authorization header, each as it was before it was bound.
+func discharges(t testing.TB, authorization string) []string {
+	t.Helper()
+	c, err := macaroon.Parse(strings.TrimPrefix(authorization, "Bearer "))
+	require.NoError(t, err)
+	var list []string
+	for i := 1; i < c.Inspect().Len(); i++ {
+		list = append(list, c.Inspect().At(i).String())
+	}
+	return list
 }

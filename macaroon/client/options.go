@@ -1,20 +1,13 @@
 package client
 
 import (
-	"context"
+	"cmp"
 	"errors"
 	"net/http"
 	"time"
 
 	"github.com/amaretti-go/amaretti/macaroon"
 )
-
-// A Discharger obtains the discharges that a wallet lacks, from the third parties that
-// its caveats name, and gives the wallet with them. The client of package dischargehttp
-// is one. It must be safe for concurrent use.
-type Discharger interface {
-	Discharge(ctx context.Context, w macaroon.Wallet) (macaroon.Wallet, error)
-}
 
 // Options are what [New] may be told besides where tokens go and where they come from.
 // The zero value is the safe default.
@@ -32,7 +25,13 @@ type Options struct {
 	// negative is an error.
 	Lifetime time.Duration
 
-	// AnyMethod and AnyPath leave the token good for other methods and paths.
+	// MaxSkew is how far a service's clock is believed to be off, by the Date of its
+	// answers: by the client's own clock no token is good for longer than Lifetime and
+	// MaxSkew. A Date further off is not believed at all. Zero means two minutes; negative is an error.
+	MaxSkew time.Duration
+
+	// AnyMethod and AnyPath leave the token good for other methods and paths. (Of the
+	// query it says nothing in any case.)
 	AnyMethod, AnyPath bool
 
 	// Host restricts the token to the host of the URL. Services can check that only if
@@ -40,7 +39,7 @@ type Options struct {
 	Host bool
 
 	// ContentDigest restricts the token to the body. A body that can't be read twice,
-	// by Request.GetBody, is held in memory for that.
+	// by Request.GetBody, is held in memory for that, and so can be sent again.
 	ContentDigest bool
 
 	// MaxBody is how many bytes of a body are held in memory, at most; a request with
@@ -52,7 +51,8 @@ type Options struct {
 	Branch [16]byte
 
 	// Caveats gives further restrictions for a request, which it must not change. Its
-	// error fails the request. Nil means none.
+	// error fails the request. If there are third-party caveats among them, Discharger
+	// obtains their discharges. Nil means none.
 	Caveats func(*http.Request) ([]macaroon.Caveat, error)
 
 	// ReplaceAuthorization replaces the Authorization header of a request that has one.
@@ -70,6 +70,7 @@ type Options struct {
 
 const (
 	defaultLifetime = 30 * time.Second
+	defaultMaxSkew  = 2 * time.Minute
 	defaultMaxBody  = 1 << 20
 )
 
@@ -78,15 +79,15 @@ func (o *Options) complete() error {
 	if o.Lifetime < 0 {
 		problems = append(problems, errors.New("negative Lifetime"))
 	}
+	if o.MaxSkew < 0 {
+		problems = append(problems, errors.New("negative MaxSkew"))
+	}
 	if o.MaxBody < 0 {
 		problems = append(problems, errors.New("negative MaxBody"))
 	}
-	if o.Lifetime == 0 {
-		o.Lifetime = defaultLifetime
-	}
-	if o.MaxBody == 0 {
-		o.MaxBody = defaultMaxBody
-	}
+	o.Lifetime = cmp.Or(o.Lifetime, defaultLifetime)
+	o.MaxSkew = cmp.Or(o.MaxSkew, defaultMaxSkew)
+	o.MaxBody = cmp.Or(o.MaxBody, defaultMaxBody)
 	if o.Base == nil {
 		o.Base = http.DefaultTransport
 	}

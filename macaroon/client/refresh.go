@@ -63,7 +63,7 @@ type flight struct {
 }
 
 func (r *refreshed) Wallet(ctx context.Context, target string) (macaroon.Wallet, error) {
-	now := time.Now()
+	now := wallClock()
 	r.mu.Lock()
 	k := r.entry(target, now)
 	current := !k.wallet.IsZero() && now.Before(k.until)
@@ -115,20 +115,25 @@ func (r *refreshed) entry(target string, now time.Time) *kept {
 func (r *refreshed) ask(ctx context.Context, target string, k *kept, f *flight) {
 	ctx, cancel := context.WithTimeout(ctx, flightTimeout)
 	defer cancel()
-	asked := time.Now()
+	asked := wallClock()
+	f.err = errNoAnswer
+	defer func() { r.land(k, f, asked) }() // also if the source ends the goroutine
 	f.wallet, f.err = r.question(ctx, target)
+}
 
+// land keeps what a flight has found.
+func (r *refreshed) land(k *kept, f *flight, asked time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	defer close(f.done)
 	k.flight = nil
 	if f.err != nil {
-		k.failed, k.retry = f.err, time.Now().Add(pause)
+		k.failed, k.retry = f.err, wallClock().Add(pause)
 		return
 	}
 	life := r.atMost
-	if end, expires := expiry(f.wallet); expires {
-		life = min(life, end.Sub(asked))
+	if end, expires := expiry(f.wallet, 0); expires {
+		life = max(0, min(life, end.Sub(asked))) // the clock may have been set meanwhile
 	}
 	k.wallet, k.failed = f.wallet, nil
 	k.until = asked.Add(life)
@@ -145,16 +150,22 @@ func (r *refreshed) question(ctx context.Context, target string) (w macaroon.Wal
 		}
 	}()
 	w, err = r.source.Wallet(ctx, target)
-	if err == nil && w.IsZero() {
-		err = macaroon.ErrInvalid
-	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return macaroon.Wallet{}, err
-	}
-	if end, expires := expiry(w); expires && !time.Now().Before(end) {
+	case w.IsZero():
+		return macaroon.Wallet{}, macaroon.ErrInvalid
+	case expired(w, 0, time.Now()):
 		return macaroon.Wallet{}, errExpired
 	}
 	return w, nil
 }
 
-var errExpired = errors.New("client: refresh: the source gave a wallet that has expired")
+// wallClock is the time without what a machine forgets to count while it sleeps: wallets
+// expire meanwhile.
+func wallClock() time.Time { return time.Now().Round(0) }
+
+var (
+	errExpired  = errors.New("client: refresh: the source gave a wallet that has expired")
+	errNoAnswer = errors.New("client: refresh: the source did not return")
+)

@@ -1,7 +1,6 @@
 package client
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -23,9 +22,6 @@ var (
 	// ErrAuthorization: the request has an Authorization header already.
 	ErrAuthorization = errors.New("client: the request has an Authorization header already")
 
-	// ErrMissingDischarge: the wallet lacks discharges, and there is no Discharger.
-	ErrMissingDischarge = errors.New("client: the wallet lacks a discharge")
-
 	// ErrBody: the body is needed a second time, and can't be had.
 	ErrBody = errors.New("client: the body can't be sent again: Request.GetBody is not set")
 
@@ -37,8 +33,7 @@ var (
 // for it. It is safe for concurrent use. It does not change the requests that it is
 // given, and what it adds is not in Response.Request.
 type Transport struct {
-	targets origin.List
-	clocks  map[origin.Origin]*clock
+	clocks  map[origin.Origin]*clock // of the services that tokens are for
 	source  Source
 	options Options
 }
@@ -47,7 +42,7 @@ type Transport struct {
 // "https://orders.internal" or "http://localhost:8080", and to no others. They must be
 // https, but for loopback. All problems are joined.
 func New(origins []string, source Source, options Options) (*Transport, error) {
-	problems := []error{options.complete()}
+	problems := []error{options.complete()} // of this copy
 	targets, err := origin.NewList(origins, options.InsecureHTTP)
 	problems = append(problems, err)
 	if source == nil {
@@ -56,35 +51,36 @@ func New(origins []string, source Source, options Options) (*Transport, error) {
 	if err := errors.Join(problems...); err != nil {
 		return nil, fmt.Errorf("client: %w", err)
 	}
-	t := &Transport{targets: targets, clocks: map[origin.Origin]*clock{}, source: source, options: options}
+	t := &Transport{clocks: map[origin.Origin]*clock{}, source: source, options: options}
 	for o := range targets.All() {
-		t.clocks[o] = new(clock)
+		t.clocks[o] = &clock{most: options.MaxSkew}
 	}
 	return t, nil
 }
 
-// RoundTrip authorises the request and sends it. It is sent once more if the service
-// asks for discharges, or if the token was expired by the service's clock.
+// RoundTrip authorises the request and sends it. It is sent once more, with another
+// token, if the service asks for discharges, or if the token or one of its discharges had expired
+// by the service's clock; if the body can't be had once more, that is [ErrBody]. Whatever
+// happens, the body is closed.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	target, err := t.target(r)
-	switch {
-	case err == nil:
-	case t.options.PassOthers && errors.Is(err, ErrOrigin):
-		return t.options.Base.RoundTrip(r)
-	default:
+	if err != nil {
+		if t.options.PassOthers && errors.Is(err, ErrOrigin) {
+			return t.options.Base.RoundTrip(r)
+		}
 		closeBody(r)
 		return nil, err
 	}
 	b, err := t.body(r)
 	if err != nil {
-		closeBody(r)
 		return nil, err
 	}
-	response, sent, err := t.send(r, target, b)
+	response, sent, err := t.send(r, target, b, t.source)
 	if err != nil {
 		return nil, err
 	}
-	why := sent.refused(response, t.clocks[target])
+	source := t.source
+	why, anew := t.again(response, sent, t.clocks[target])
 	if why == "" {
 		return response, nil
 	}
@@ -92,7 +88,13 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if !b.again() {
 		return nil, fmt.Errorf("%w, and %s", ErrBody, why)
 	}
-	response, _, err = t.send(r, target, b)
+	if anew {
+		if d, ok := t.options.Discharger.(forgetter); ok {
+			d.Forget(sent.wallet)
+		}
+		source = bare(source)
+	}
+	response, _, err = t.send(r, target, b, source)
 	return response, err
 }
 
@@ -112,110 +114,112 @@ func (t *Transport) target(r *http.Request) (origin.Origin, error) {
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", ErrOrigin, err)
 	}
-	if !t.targets.Has(target) {
+	if t.clocks[target] == nil {
 		return "", ErrOrigin
 	}
 	if r.Host != "" && r.Host != r.URL.Host {
 		// Behind one address there may be many hosts.
 		return "", fmt.Errorf("%w: Host is another", ErrOrigin)
 	}
-	for at := r; at.Response != nil && at.Response.Request != nil; {
-		at = at.Response.Request
+	for at := r; at.Response != nil; {
+		if at = at.Response.Request; at == nil || at.URL == nil {
+			return "", fmt.Errorf("%w: a redirect led here from nowhere", ErrOrigin)
+		}
 		if before, err := origin.Of(at.URL); err != nil || before != target {
 			return "", fmt.Errorf("%w: a redirect led here", ErrOrigin)
 		}
 	}
-	if r.Header.Get("Authorization") != "" && !t.options.ReplaceAuthorization {
+	if !t.options.ReplaceAuthorization && len(authorizations(r.Header)) > 0 {
 		return "", ErrAuthorization
 	}
 	return target, nil
 }
 
+// authorizations gives the names of the Authorization headers: who sets them past
+// [http.Header.Set] can spell them in several ways, and all are sent.
+func authorizations(h http.Header) (names []string) {
+	for name := range h {
+		if strings.EqualFold(name, "Authorization") {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // attempt is a request that was sent.
 type attempt struct {
-	at     time.Time
-	expiry time.Time // of the token, by the service's clock
+	wallet macaroon.Wallet // with its discharges
+	end    time.Time       // when the token expires, by the service's clock
 }
 
 // send authorises a request and sends it. Whatever happens, the body will be closed.
-func (t *Transport) send(r *http.Request, target origin.Origin, b *body) (*http.Response, attempt, error) {
-	content, err := b.open()
-	if err != nil {
+func (t *Transport) send(r *http.Request, target origin.Origin, b *body, source Source) (*http.Response, attempt, error) {
+	out := r.WithContext(r.Context()) // a shallow copy
+	if err := b.put(out); err != nil {
 		return nil, attempt{}, err
 	}
 	clock := t.clocks[target]
-	a := attempt{expiry: clock.now().Add(t.options.Lifetime)}
-	text, err := t.token(r, target, b, a.expiry)
+	expiry := &term{clock: clock, time: t.options.Lifetime}
+	w, text, err := t.token(r, target, b, source, expiry)
 	if err != nil {
-		content.Close()
+		closeBody(out)
 		return nil, attempt{}, err
-	}
-	out := r.WithContext(r.Context()) // a shallow copy
-	out.Body = content
-	if r.Body == nil {
-		out.Body = nil
 	}
 	if out.Header = r.Header.Clone(); out.Header == nil {
 		out.Header = http.Header{}
 	}
+	for _, name := range authorizations(out.Header) {
+		delete(out.Header, name)
+	}
 	out.Header.Set("Authorization", "Bearer "+text)
 
-	a.at = time.Now()
+	sent := time.Now()
 	response, err := t.options.Base.RoundTrip(out)
 	if err != nil {
 		return nil, attempt{}, err
 	}
-	clock.observe(response, a.at, time.Now())
+	clock.observe(response, sent, time.Now())
 	response.Request = r // and not the one that holds a token
-	return response, a, nil
+	return response, attempt{w, expiry.end}, nil
 }
 
-// token gives the text of a token for one request.
-func (t *Transport) token(r *http.Request, target origin.Origin, b *body, expiry time.Time) (string, error) {
-	ctx := r.Context()
-	w, err := t.source.Wallet(ctx, string(target))
-	if err != nil {
-		return "", err
-	}
-	if len(w.Missing()) > 0 {
-		if w, err = t.discharge(ctx, w); err != nil {
-			return "", err
-		}
-	}
+// token gives the wallet for one request, and what is sent of it.
+func (t *Transport) token(r *http.Request, target origin.Origin, b *body, source Source, expiry *term) (macaroon.Wallet, string, error) {
 	caveats, err := t.caveats(r, b, expiry)
 	if err != nil {
-		return "", err
+		return macaroon.Wallet{}, "", err
 	}
-	if w, err = w.Attenuate(caveats...); err != nil {
-		return "", err
+	w, err := Prepare(r.Context(), source, string(target), t.options.Discharger, caveats...)
+	if err != nil {
+		return macaroon.Wallet{}, "", err
 	}
-	return w.Encode()
+	text, err := w.Encode()
+	return w, text, err
 }
 
-func (t *Transport) discharge(ctx context.Context, w macaroon.Wallet) (macaroon.Wallet, error) {
-	if t.options.Discharger == nil {
-		return macaroon.Wallet{}, ErrMissingDischarge
-	}
-	w, err := t.options.Discharger.Discharge(ctx, w)
-	if err == nil && len(w.Missing()) > 0 {
-		err = ErrMissingDischarge
-	}
-	return w, err
-}
-
-// refused tells why a request is worth a second attempt, or "".
-func (a attempt) refused(response *http.Response, c *clock) string {
+// again tells why a request that was answered is worth a second attempt, or "", and
+// whether that needs other discharges.
+func (t *Transport) again(response *http.Response, sent attempt, c *clock) (why string, anew bool) {
 	if response.StatusCode != http.StatusUnauthorized {
-		return ""
+		return "", false
 	}
 	challenge := strings.Join(response.Header.Values("WWW-Authenticate"), ", ")
+	discharged := t.options.Discharger != nil && sent.wallet.Inspect().Len() > 1
+	now := c.now().Add(time.Second) // Date has no fractions
 	switch {
 	case strings.Contains(challenge, `error="insufficient_user_authentication"`):
-		return "the service asks for a discharge"
-	case strings.Contains(challenge, `error="invalid_token"`) && !c.now().Before(a.expiry):
-		return "the token had expired by the service's clock"
+		if discharged {
+			return "the service asks for a discharge", true
+		}
+	case strings.Contains(challenge, `error="invalid_token"`):
+		if discharged && expired(sent.wallet, 1, now) {
+			return "a discharge had expired by the service's clock", true
+		}
+		if !now.Before(sent.end) {
+			return "the token had expired by the service's clock", false
+		}
 	}
-	return ""
+	return "", false
 }
 
 // discard reads what is left of a short body, so that the connection can be used

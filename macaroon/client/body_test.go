@@ -1,0 +1,177 @@
+package client_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/amaretti-go/amaretti/caveat"
+	"github.com/amaretti-go/amaretti/macaroon"
+	"github.com/amaretti-go/amaretti/macaroon/client"
+)
+
+// TestBodiesAreClosed whatever fails.
+func TestBodiesAreClosed(t *testing.T) {
+	o := newOrders(t, 0)
+	good := client.Static(o.mint(t))
+	third, err := o.mint(t).Attenuate(macaroon.ThirdParty(bytes.Repeat([]byte{1}, 32), "cid", "https://idp.internal"))
+	require.NoError(t, err)
+	boom := errors.New("boom")
+	for name, row := range map[string]struct {
+		source  client.Source
+		options client.Options
+		path    string
+		want    error
+	}{
+		"source":       {client.SourceFunc(func(context.Context, string) (macaroon.Wallet, error) { return macaroon.Wallet{}, boom }), client.Options{}, "/", boom},
+		"nil function": {client.SourceFunc(nil), client.Options{}, "/", nil},
+		"zero wallet":  {client.Static(macaroon.Wallet{}), client.Options{}, "/", macaroon.ErrInvalid},
+		"caveats":      {good, client.Options{Caveats: func(*http.Request) ([]macaroon.Caveat, error) { return nil, boom }}, "/", boom},
+		"bad caveat": {good, client.Options{Caveats: func(*http.Request) ([]macaroon.Caveat, error) {
+			return []macaroon.Caveat{caveat.Operations()}, nil
+		}}, "/", nil},
+		"dot segment":   {good, client.Options{}, "/a/../c", nil},
+		"encoded slash": {good, client.Options{}, "/a%2Fb", nil},
+		"too large":     {good, client.Options{ContentDigest: true, MaxBody: 3}, "/", client.ErrBodyTooLarge},
+		"no discharger": {client.Static(third), client.Options{}, "/", client.ErrMissingDischarge},
+		"discharger fails": {client.Static(third), client.Options{Discharger: dischargerFunc(func(context.Context, macaroon.Wallet) (macaroon.Wallet, error) {
+			return macaroon.Wallet{}, boom
+		})}, "/", boom},
+		"discharger does nothing": {client.Static(third), client.Options{Discharger: dischargerFunc(func(_ context.Context, w macaroon.Wallet) (macaroon.Wallet, error) {
+			return w, nil
+		})}, "/", client.ErrMissingDischarge},
+	} {
+		content := &closing{Reader: strings.NewReader("body")}
+		r, err := http.NewRequest("POST", o.URL+row.path, content)
+		require.NoError(t, err, name)
+		_, err = o.client(t, row.source, row.options).Do(r)
+		require.Error(t, err, name)
+		if row.want != nil {
+			require.ErrorIs(t, err, row.want, name)
+		}
+		require.Positive(t, content.closed, name)
+		require.Empty(t, o.sent(), name)
+	}
+}
+
+// TestHeldBody: a body that can't be rewound is sent whole, and checked, when its digest
+// is asked for.
+func TestHeldBody(t *testing.T) {
+	o := newOrders(t, 0)
+	c := o.client(t, client.Static(o.mint(t)), client.Options{ContentDigest: true, MaxBody: 4})
+	r, err := http.NewRequest("POST", o.URL, &closing{Reader: strings.NewReader("body")})
+	require.NoError(t, err)
+	response, err := c.Do(r)
+	require.Equal(t, http.StatusOK, status(t, response, err))
+	response, err = c.Get(o.URL)
+	require.Equal(t, http.StatusOK, status(t, response, err))
+	require.Equal(t, []string{"body", ""}, o.bodies)
+}
+
+// TestHeldBodyHasALength: so that the service can tell whether a part is gone.
+func TestHeldBodyHasALength(t *testing.T) {
+	o := newOrders(t, 0)
+	for name, row := range map[string]struct {
+		content  string
+		declared int64
+		want     int64
+		fails    bool
+	}{
+		"unknown":           {"body", -1, 4, false},
+		"unknown and empty": {"", -1, 0, false},
+		"not said":          {"body", 0, 4, false},
+		"right":             {"body", 4, 4, false},
+		"too long":          {"body", 3, 0, true},
+		"too short":         {"body", 5, 0, true},
+	} {
+		var got *http.Request
+		s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			io.Copy(io.Discard, r.Body)
+			got = r
+		}))
+		transport, err := client.New([]string{s.URL}, client.Static(o.mint(t)), client.Options{ContentDigest: true, MaxBody: math.MaxInt64})
+		require.NoError(t, err)
+		r, err := http.NewRequest("POST", s.URL, &closing{Reader: strings.NewReader(row.content)})
+		require.NoError(t, err)
+		r.ContentLength = row.declared
+		response, err := transport.RoundTrip(r)
+		require.Equal(t, row.fails, err != nil, name)
+		if err == nil {
+			require.Equal(t, http.StatusOK, status(t, response, err), name)
+		}
+		s.Close()
+		if !row.fails {
+			require.Equal(t, row.want, got.ContentLength, name)
+			require.Empty(t, got.TransferEncoding, name)
+		}
+		require.Equal(t, row.declared, r.ContentLength, name)
+	}
+}
+
+// TestHeldBodyIsLimited before it is read, if its length is known, and otherwise as soon
+// as it is too long.
+func TestHeldBodyIsLimited(t *testing.T) {
+	o := newOrders(t, 0)
+	c := o.client(t, client.Static(o.mint(t)), client.Options{ContentDigest: true, MaxBody: 4})
+	content := &closing{Reader: iotest.ErrReader(errors.New("read"))}
+	r, err := http.NewRequest("POST", o.URL, content)
+	require.NoError(t, err)
+	r.ContentLength = 5
+	_, err = c.Do(r)
+	require.ErrorIs(t, err, client.ErrBodyTooLarge)
+	require.Positive(t, content.closed)
+
+	endless := strings.NewReader(strings.Repeat("x", 1<<20))
+	r, err = http.NewRequest("POST", o.URL, &closing{Reader: endless})
+	require.NoError(t, err)
+	_, err = c.Do(r)
+	require.ErrorIs(t, err, client.ErrBodyTooLarge)
+	require.Greater(t, endless.Len(), 1<<19, "the rest was not read")
+	require.Empty(t, o.sent())
+}
+
+// TestBodyThatDoesNotCome: who waits for the digest of one can give up.
+func TestBodyThatDoesNotCome(t *testing.T) {
+	o := newOrders(t, 0)
+	reader, writer := io.Pipe()
+	defer writer.Close()
+	gone := errors.New("gone home")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	r, err := http.NewRequestWithContext(ctx, "POST", o.URL, reader)
+	require.NoError(t, err)
+	time.AfterFunc(10*time.Millisecond, func() { cancel(gone) })
+	_, err = o.client(t, client.Static(o.mint(t)), client.Options{ContentDigest: true}).Transport.RoundTrip(r)
+	require.ErrorIs(t, err, gone)
+	require.Empty(t, o.sent())
+}
+
+// TestBodyFails: what GetBody and reading say is said to the caller.
+func TestBodyFails(t *testing.T) {
+	o := newOrders(t, 0)
+	c := o.client(t, client.Static(o.mint(t)), client.Options{ContentDigest: true}).Transport
+	boom := errors.New("boom")
+	for name, get := range map[string]func() (io.ReadCloser, error){
+		"GetBody":              func() (io.ReadCloser, error) { return nil, boom },
+		"reading the copy":     func() (io.ReadCloser, error) { return io.NopCloser(iotest.ErrReader(boom)), nil },
+		"reading the original": nil,
+	} {
+		content := &closing{Reader: iotest.ErrReader(boom)}
+		r, err := http.NewRequest("POST", o.URL, content)
+		require.NoError(t, err)
+		r.GetBody = get
+		_, err = c.RoundTrip(r)
+		require.ErrorIs(t, err, boom, name)
+		require.Positive(t, content.closed, name)
+	}
+	require.Empty(t, o.sent())
+}

@@ -1,0 +1,134 @@
+package client_test
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/amaretti-go/amaretti/caveat"
+	"github.com/amaretti-go/amaretti/macaroon"
+	"github.com/amaretti-go/amaretti/macaroon/client"
+)
+
+// TestClockSkew: the first answer tells the service's clock, and a token that was expired by it
+// is replaced at once.
+func TestClockSkew(t *testing.T) {
+	for _, skew := range []time.Duration{-90 * time.Second, -29 * time.Second, 0, 29 * time.Second, 90 * time.Second} {
+		t.Run(skew.String(), func(t *testing.T) {
+			o := newOrders(t, skew)
+			c := o.client(t, client.Static(o.mint(t)), client.Options{})
+			for range 3 {
+				response, err := c.Post(o.URL, "", strings.NewReader("again"))
+				require.Equal(t, http.StatusOK, status(t, response, err))
+			}
+			sent := o.sent()
+			if skew > 30*time.Second {
+				require.Len(t, sent, 4, "one was refused")
+			} else {
+				require.Len(t, sent, 3)
+			}
+			end, err := caveat.Time.Parse(strings.TrimPrefix(conditions(t, sent[len(sent)-1])[3], "time-before "))
+			require.NoError(t, err)
+			require.WithinDuration(t, time.Now().Add(skew+30*time.Second), end, 15*time.Second)
+		})
+	}
+
+	t.Run("a body that can't be rewound", func(t *testing.T) {
+		o := newOrders(t, 90*time.Second)
+		r, err := http.NewRequest("POST", o.URL, &closing{Reader: strings.NewReader("once")})
+		require.NoError(t, err)
+		c := o.client(t, client.Static(o.mint(t)), client.Options{})
+		_, err = c.Do(r)
+		require.ErrorIs(t, err, client.ErrBody)
+		require.Len(t, o.sent(), 1)
+		response, err := c.Get(o.URL)
+		require.Equal(t, http.StatusOK, status(t, response, err), "the clock is known now")
+		require.Len(t, o.sent(), 2)
+	})
+}
+
+// TestDateIsBelievedWithinBounds: whatever a service says of its clock, by the client's own
+// clock no token is good for longer than Lifetime and MaxSkew.
+func TestDateIsBelievedWithinBounds(t *testing.T) {
+	date := func(d time.Duration) http.Header {
+		return http.Header{"Date": {time.Now().Add(d).UTC().Format(http.TimeFormat)}}
+	}
+	with := func(h http.Header, key, value string) http.Header {
+		h.Set(key, value)
+		return h
+	}
+	synctest.Test(t, func(t *testing.T) { // so that the clock stands on a full second
+		for name, row := range map[string]struct {
+			header  http.Header
+			options client.Options
+			want    time.Duration
+		}{
+			"ahead":             {date(90 * time.Second), client.Options{}, 120 * time.Second},
+			"behind":            {date(-90 * time.Second), client.Options{}, -59 * time.Second}, // the second has not ended
+			"the most ahead":    {date(2 * time.Minute), client.Options{}, 150 * time.Second},
+			"more":              {date(2*time.Minute + time.Second), client.Options{}, 30 * time.Second},
+			"far more":          {date(1000 * time.Hour), client.Options{}, 30 * time.Second},
+			"far behind":        {date(-time.Hour), client.Options{}, 30 * time.Second},
+			"allowed":           {date(time.Hour), client.Options{MaxSkew: time.Hour, Lifetime: time.Second}, time.Hour + time.Second},
+			"not allowed":       {date(5 * time.Second), client.Options{MaxSkew: 1}, 30 * time.Second},
+			"the end of time":   {http.Header{"Date": {"Fri, 31 Dec 9999 23:59:59 GMT"}}, client.Options{MaxSkew: 1 << 62}, 30 * time.Second},
+			"the beginning":     {http.Header{"Date": {"Sat, 01 Jan 0000 00:00:00 GMT"}}, client.Options{}, 30 * time.Second},
+			"from a cache":      {with(date(time.Minute), "Age", "0"), client.Options{}, 30 * time.Second},
+			"not a date":        {http.Header{"Date": {"yesterday"}}, client.Options{}, 30 * time.Second},
+			"none":              {http.Header{}, client.Options{}, 30 * time.Second},
+			"right":             {date(0), client.Options{}, 30 * time.Second},
+			"within the second": {date(-time.Second), client.Options{}, 30 * time.Second},
+		} {
+			var last string
+			row.options.Base = baseFunc(func(r *http.Request) (*http.Response, error) {
+				last = r.Header.Get("Authorization")
+				return &http.Response{StatusCode: 200, Header: row.header, Body: http.NoBody}, nil
+			})
+			transport, err := client.New([]string{"https://orders.internal"}, client.Static(wallet(t, "x", 0)), row.options)
+			require.NoError(t, err)
+			for range 2 {
+				response, err := (&http.Client{Transport: transport}).Get("https://orders.internal")
+				require.Equal(t, 200, status(t, response, err))
+			}
+			end, err := caveat.Time.Parse(strings.TrimPrefix(conditions(t, last)[0], "time-before "))
+			require.NoError(t, err)
+			require.Equal(t, row.want, end.Sub(time.Now()), name)
+		}
+	})
+}
+
+// TestTimeBeginsWhenTheTokenIsSent, and not while it is waited for.
+func TestTimeBeginsWhenTheTokenIsSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		key := bytes.Repeat([]byte{1}, 32)
+		source := client.SourceFunc(func(context.Context, string) (macaroon.Wallet, error) {
+			time.Sleep(time.Minute)
+			return wallet(t, "slow", 0).Attenuate(macaroon.ThirdParty(key, "cid", ""))
+		})
+		discharger := dischargerFunc(func(_ context.Context, w macaroon.Wallet) (macaroon.Wallet, error) {
+			time.Sleep(time.Minute) // somebody types a password
+			d, err := macaroon.New(key, "cid", "")
+			require.NoError(t, err)
+			return w.With(d)
+		})
+		sent := 0
+		base := baseFunc(func(r *http.Request) (*http.Response, error) {
+			sent++
+			end, err := caveat.Time.Parse(strings.TrimPrefix(conditions(t, r.Header.Get("Authorization"))[1], "time-before "))
+			require.NoError(t, err)
+			require.Equal(t, 30*time.Second, time.Until(end))
+			return &http.Response{StatusCode: 200, Body: http.NoBody}, nil
+		})
+		transport, err := client.New([]string{"https://orders.internal"}, source, client.Options{Discharger: discharger, Base: base})
+		require.NoError(t, err)
+		response, err := (&http.Client{Transport: transport}).Get("https://orders.internal")
+		require.Equal(t, 200, status(t, response, err))
+		require.Equal(t, 1, sent)
+	})
+}

@@ -1,0 +1,81 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/amaretti-go/amaretti/macaroon"
+)
+
+// ErrMissingDischarge: a wallet lacks discharges, and there is no Discharger, or it
+// did not obtain them.
+var ErrMissingDischarge = errors.New("client: the wallet lacks a discharge")
+
+// A Discharger obtains the discharges that a wallet lacks, from the third parties that
+// its caveats name, and gives the wallet with them. The client of package dischargehttp
+// is one. It must be safe for concurrent use and heed ctx.
+//
+// It is asked for every request whose wallet lacks a discharge, so it should keep what
+// it was given. One that does can have a method Forget(macaroon.Wallet) besides: it is told so when a
+// service did not take the discharges in a wallet, and is then asked for others.
+type Discharger interface {
+	Discharge(ctx context.Context, w macaroon.Wallet) (macaroon.Wallet, error)
+}
+
+// forgetter is a Discharger that keeps discharges.
+type forgetter interface{ Forget(w macaroon.Wallet) }
+
+// Prepare gives the wallet to encode for one request: the one that source has for target,
+// with the discharges that it lacks, narrowed by caveats. A [Transport] does that for
+// HTTP; this is for requests that are sent by other means. Without a Discharger (nil) a wallet
+// that lacks a discharge is [ErrMissingDischarge].
+//
+// The caveats are written after all that may take long, so that the time of
+// [caveat.ExpiresIn] begins to run then. Only if some of them are third-party caveats,
+// discharges are asked for once more.
+func Prepare(ctx context.Context, source Source, target string, d Discharger, caveats ...macaroon.Caveat) (macaroon.Wallet, error) {
+	w, err := source.Wallet(ctx, target)
+	if err != nil {
+		return macaroon.Wallet{}, err
+	}
+	if w, err = complete(ctx, w, d); err != nil {
+		return macaroon.Wallet{}, err
+	}
+	if w, err = w.Attenuate(caveats...); err != nil {
+		return macaroon.Wallet{}, err
+	}
+	for _, c := range caveats {
+		if _, third := c.(macaroon.ThirdPartyCaveat); third {
+			return complete(ctx, w, d)
+		}
+	}
+	return w, nil
+}
+
+// complete gives a wallet that lacks no discharge.
+func complete(ctx context.Context, w macaroon.Wallet, d Discharger) (macaroon.Wallet, error) {
+	missing := w.Missing()
+	if len(missing) > 0 && d != nil {
+		var err error
+		if w, err = d.Discharge(ctx, w); err != nil {
+			return macaroon.Wallet{}, err
+		}
+		missing = w.Missing()
+	}
+	if len(missing) > 0 {
+		return macaroon.Wallet{}, fmt.Errorf("%w of a third party at %.64q", ErrMissingDischarge, missing[0].Location)
+	}
+	return w, nil
+}
+
+// bare gives the wallets of a source without their discharges.
+func bare(source Source) Source {
+	return SourceFunc(func(ctx context.Context, target string) (macaroon.Wallet, error) {
+		w, err := source.Wallet(ctx, target)
+		if err != nil {
+			return macaroon.Wallet{}, err
+		}
+		return macaroon.NewWallet(w.Primary())
+	})
+}
