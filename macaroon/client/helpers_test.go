@@ -36,6 +36,12 @@ type orders struct {
 
 // newOrders starts one. Its clock is off by skew, and its Date header says so.
 func newOrders(t *testing.T, skew time.Duration) *orders {
+	o := newUnstartedOrders(t, skew)
+	o.Start()
+	return o
+}
+
+func newUnstartedOrders(t *testing.T, skew time.Duration) *orders {
 	o := &orders{keys: rootkey.InMemory()}
 	o.skew.Store(int64(skew))
 	now := func() time.Time { return time.Now().Add(time.Duration(o.skew.Load())) }
@@ -55,7 +61,7 @@ func newOrders(t *testing.T, skew time.Duration) *orders {
 		who, _ := httpauth.FromContext(r.Context())
 		io.WriteString(w, who.Subject())
 	})
-	o.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	o.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		o.mu.Lock()
 		o.seen = append(o.seen, r.Header.Get("Authorization"))
 		o.mu.Unlock()

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -15,6 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/amaretti-go/amaretti/caveat"
@@ -74,6 +76,22 @@ func TestFileFollowsTheFile(t *testing.T) {
 		is("two")
 		write(t, path, wallet(t, "three", time.Hour))
 		is("three")
+
+		// One that has expired does not serve for ever.
+		write(t, path, wallet(t, "short", 10*time.Second))
+		is("short")
+		require.NoError(t, os.WriteFile(path, []byte("AgED"), 0o600))
+		is("short")
+		time.Sleep(10 * time.Second)
+		_, err = source.Wallet(t.Context(), "")
+		require.ErrorContains(t, err, "token file")
+		require.ErrorIs(t, err, macaroon.ErrMalformed)
+		require.NoError(t, os.Remove(path))
+		time.Sleep(time.Second)
+		_, err = source.Wallet(t.Context(), "")
+		require.ErrorIs(t, err, os.ErrNotExist)
+		write(t, path, wallet(t, "late", -time.Second)) // it can be read: the service says what is wrong with it
+		is("late")
 
 		// A wallet with discharges is kept in the stored form.
 		d, err := macaroon.New([]byte("k"), "cid", "")
@@ -214,6 +232,88 @@ func TestRefreshAsksOnce(t *testing.T) {
 		// Expired: requests wait.
 		time.Sleep(2 * time.Minute)
 		require.Equal(t, "a4", get("a"))
+	})
+}
+
+// TestRefreshDiffers: many processes that started at once don't ask at once again.
+func TestRefreshDiffers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const processes = 100
+		start := time.Now()
+		asked := make([][]time.Duration, processes)
+		var wg sync.WaitGroup
+		for i := range processes {
+			source, err := client.Refresh(client.SourceFunc(func(context.Context, string) (macaroon.Wallet, error) {
+				asked[i] = append(asked[i], time.Since(start))
+				return wallet(t, "x", time.Minute), nil
+			}), time.Hour)
+			require.NoError(t, err)
+			wg.Go(func() {
+				for time.Since(start) < 55*time.Second {
+					_, err := source.Wallet(t.Context(), "")
+					assert.NoError(t, err)
+					time.Sleep(100 * time.Millisecond)
+				}
+			})
+		}
+		wg.Wait()
+		synctest.Wait()
+		moments := map[time.Duration]bool{}
+		for _, when := range asked {
+			require.Len(t, when, 2)
+			require.GreaterOrEqual(t, when[1], 40*time.Second)
+			require.LessOrEqual(t, when[1], 51*time.Second)
+			moments[when[1]] = true
+		}
+		require.Greater(t, len(moments), processes/4, "of about a hundred possible ones")
+	})
+}
+
+// TestRefreshSurvives a source that ends the goroutine that asks it.
+func TestRefreshSurvives(t *testing.T) {
+	source, err := client.Refresh(client.SourceFunc(func(context.Context, string) (macaroon.Wallet, error) {
+		runtime.Goexit()
+		return macaroon.Wallet{}, nil
+	}), time.Hour)
+	require.NoError(t, err)
+	_, err = source.Wallet(t.Context(), "")
+	require.ErrorContains(t, err, "did not return")
+}
+
+// TestRefreshOutlivesWhoAsked: the first caller goes away, and the second gets the answer to the first one's
+// question.
+func TestRefreshOutlivesWhoAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		type key struct{}
+		asked := 0
+		source, err := client.Refresh(client.SourceFunc(func(ctx context.Context, _ string) (macaroon.Wallet, error) {
+			asked++
+			require.Equal(t, "first", ctx.Value(key{}))
+			select {
+			case <-time.After(10 * time.Second):
+				return wallet(t, "x", time.Hour), nil
+			case <-ctx.Done():
+				return macaroon.Wallet{}, ctx.Err()
+			}
+		}), time.Hour)
+		require.NoError(t, err)
+		ctx, cancel := context.WithCancel(context.WithValue(t.Context(), key{}, "first"))
+		first := make(chan error)
+		go func() {
+			_, err := source.Wallet(ctx, "")
+			first <- err
+		}()
+		synctest.Wait()
+		second := make(chan error)
+		go func() {
+			_, err := source.Wallet(t.Context(), "")
+			second <- err
+		}()
+		synctest.Wait()
+		cancel()
+		require.ErrorIs(t, <-first, context.Canceled)
+		require.NoError(t, <-second)
+		require.Equal(t, 1, asked)
 	})
 }
 

@@ -6,17 +6,22 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/amaretti-go/amaretti/caveat"
 	"github.com/amaretti-go/amaretti/macaroon"
 	"github.com/amaretti-go/amaretti/macaroon/client"
+	"github.com/amaretti-go/amaretti/verifier"
+	"github.com/amaretti-go/amaretti/verifier/httpauth"
 )
 
 func TestEachRequestCarriesTheLeast(t *testing.T) {
@@ -189,7 +194,7 @@ func TestRedirects(t *testing.T) {
 	} {
 		where.Store(to)
 		asked.Store(0)
-		origins := []string{redirecting.URL, other.URL, back.URL, "http://localhost" + port(redirecting.URL)}
+		origins := []string{redirecting.URL, other.URL, back.URL, "http://localhost" + port(redirecting.URL), "https://127.0.0.1" + port(redirecting.URL)}
 		transport, err := client.New(origins, source, client.Options{})
 		require.NoError(t, err, name)
 		_, err = (&http.Client{Transport: transport}).Get(redirecting.URL)
@@ -211,6 +216,15 @@ func TestRedirects(t *testing.T) {
 		other.mu.Unlock()
 	}
 
+	// Who does not say where a redirect came from gets none either.
+	r, err := http.NewRequest("GET", other.URL, nil)
+	require.NoError(t, err)
+	r.Response = &http.Response{StatusCode: http.StatusFound}
+	transport, err := client.New([]string{other.URL}, source, client.Options{})
+	require.NoError(t, err)
+	_, err = transport.RoundTrip(r)
+	require.ErrorIs(t, err, client.ErrOrigin)
+
 	// Within one origin a redirect is followed, with a token for the new path.
 	mux := http.NewServeMux()
 	mux.HandleFunc("/old", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/new", http.StatusFound) })
@@ -218,7 +232,7 @@ func TestRedirects(t *testing.T) {
 	mux.HandleFunc("/new", func(_ http.ResponseWriter, r *http.Request) { got = r.Header.Get("Authorization") })
 	moved := httptest.NewServer(mux)
 	defer moved.Close()
-	transport, err := client.New([]string{moved.URL}, source, client.Options{})
+	transport, err = client.New([]string{moved.URL}, source, client.Options{})
 	require.NoError(t, err)
 	response, err := (&http.Client{Transport: transport}).Get(moved.URL + "/old")
 	require.Equal(t, http.StatusOK, status(t, response, err))
@@ -240,6 +254,84 @@ func TestExistingAuthorization(t *testing.T) {
 	response, err := o.client(t, w, client.Options{ReplaceAuthorization: true}).Do(r)
 	require.Equal(t, http.StatusOK, status(t, response, err))
 	require.Equal(t, "Basic eDp5", r.Header.Get("Authorization"), "the caller's request stays as it is")
+
+	// However it is spelled and wherever it stands: net/http would send them all.
+	for name, header := range map[string]http.Header{
+		"lower case":   {"authorization": {"Basic eDp5"}},
+		"mixed case":   {"AUTHorization": {"Basic eDp5"}},
+		"second value": {"Authorization": {"", "Basic eDp5"}},
+		"empty":        {"Authorization": {""}},
+		"two":          {"Authorization": {"Basic eDp5"}, "authorization": {"Basic eDp5"}},
+	} {
+		before := len(o.sent())
+		r.Header = header
+		_, err = o.client(t, w, client.Options{}).Do(r)
+		require.ErrorIs(t, err, client.ErrAuthorization, name)
+		require.Len(t, o.sent(), before, name)
+		response, err := o.client(t, w, client.Options{ReplaceAuthorization: true}).Do(r)
+		require.Equal(t, http.StatusOK, status(t, response, err), name)
+	}
+}
+
+// TestBehindReverseProxy: a gateway passes its caller's token on, narrowed for the service behind, and
+// that service sees no other.
+func TestBehindReverseProxy(t *testing.T) {
+	o := newOrders(t, 0)
+	behind, err := url.Parse(o.URL)
+	require.NoError(t, err)
+	transport, err := client.New([]string{o.URL}, client.Forwarding(caveat.Operations("orders.read")), client.Options{ReplaceAuthorization: true})
+	require.NoError(t, err)
+	defer transport.CloseIdleConnections()
+	v, err := verifier.New(o.keys, "gateway", verifier.Options{})
+	require.NoError(t, err)
+	auth, err := httpauth.New(v, httpauth.Options{Forward: true})
+	require.NoError(t, err)
+	gateway := httptest.NewServer(auth.Require("orders.read", &httputil.ReverseProxy{
+		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(behind) },
+		Transport: transport,
+	}))
+	defer gateway.Close()
+
+	session, err := o.keys.Mint(t.Context(), macaroon.Grant{Subject: "alice"},
+		caveat.ExpiresIn(time.Hour), caveat.Audience("gateway", "orders"), caveat.Operations("orders.*"))
+	require.NoError(t, err)
+	text, err := session.Encode()
+	require.NoError(t, err)
+	r, err := http.NewRequest("GET", gateway.URL+"/orders/7", nil)
+	require.NoError(t, err)
+	r.Header.Set("Authorization", "Bearer "+text)
+	response, err := http.DefaultClient.Do(r)
+	require.Equal(t, http.StatusOK, status(t, response, err))
+	require.Len(t, o.sent(), 1)
+	require.NotContains(t, o.sent()[0], text)
+	list := conditions(t, o.sent()[0])
+	require.Equal(t, "allow orders.read", list[3])
+	require.Equal(t, []string{"http-method GET", "http-path /orders/7"}, list[5:])
+}
+
+// TestHTTP2: over TLS with the protocol that services speak, a request that is sent
+// twice included.
+func TestHTTP2(t *testing.T) {
+	o := newUnstartedOrders(t, 90*time.Second)
+	o.EnableHTTP2 = true
+	o.StartTLS()
+	c := o.client(t, client.Static(o.mint(t)), client.Options{Base: o.Client().Transport, ContentDigest: true, Host: true})
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			for j := range 8 {
+				response, err := c.Post(fmt.Sprintf("%s/%d/%d", o.URL, i, j), "", strings.NewReader(strings.Repeat("x", 1<<16)))
+				if assert.NoError(t, err) {
+					assert.Equal(t, 2, response.ProtoMajor)
+					assert.Equal(t, http.StatusOK, response.StatusCode)
+					response.Body.Close()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	require.Greater(t, len(o.sent()), 64, "the first were refused")
+	require.Len(t, o.bodies, 64)
 }
 
 func TestCallersRequestStaysAsItIs(t *testing.T) {
@@ -263,7 +355,10 @@ func TestConcurrentUse(t *testing.T) {
 		wg.Go(func() {
 			for j := range 10 {
 				response, err := c.Post(fmt.Sprintf("%s/%d/%d", o.URL, i, j), "", strings.NewReader(fmt.Sprint(i, j)))
-				require.Equal(t, http.StatusOK, status(t, response, err))
+				if assert.NoError(t, err) {
+					assert.Equal(t, http.StatusOK, response.StatusCode)
+					response.Body.Close()
+				}
 			}
 		})
 	}
