@@ -41,7 +41,7 @@ func manyRevoked(t testing.TB) *revocation.Memory {
 func TestManyAreLoadedWhileVerifying(t *testing.T) {
 	memory := manyRevoked(t)
 	_, remote := serve(t, memory, allow)
-	s := newService(t, filled(t, memory).keys, now{remote}, revocation.Options{})
+	s := newServiceWithin(t, time.Hour, filled(t, memory).keys, now{remote}, revocation.Options{})
 	s.refresh(t)
 	good, bad := s.mint(t, "good"), s.mint(t, "bad")
 	require.NoError(t, memory.Revoke(t.Context(), revocation.Token(identifier(t, bad).TokenID), time.Time{}, ""))
@@ -64,7 +64,7 @@ func TestManyAreLoadedWhileVerifying(t *testing.T) {
 		})
 	}
 	for i := range 3 {
-		fresh := newService(t, s.keys, now{remote}, revocation.Options{})
+		fresh := newServiceWithin(t, time.Hour, s.keys, now{remote}, revocation.Options{})
 		fresh.refresh(t)
 		require.Equal(t, "revoked", fresh.decide(t, bad))
 		require.NoError(t, memory.Revoke(t.Context(), revocation.Token(tokenID(-1-i)), time.Time{}, ""))
