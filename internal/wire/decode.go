@@ -111,6 +111,9 @@ func (d *decoder) signature(m *Macaroon) error {
 }
 
 func (d *decoder) caveat(c *Caveat) (err error) {
+	if d.short(c) {
+		return nil
+	}
 	if c.Location, err = d.optional(fieldLocation, "caveat location", d.limits.Location); err != nil {
 		return err
 	}
@@ -128,6 +131,21 @@ func (d *decoder) caveat(c *Caveat) (err error) {
 		return malformed("location on a first-party caveat")
 	}
 	return d.end("caveat")
+}
+
+// short reads what nearly all caveats are: a condition whose length is one byte. It
+// leaves all others, and whatever is wrong with one, to be read field by field.
+func (d *decoder) short(c *Caveat) bool {
+	s := d.data
+	if len(s) < 2 || s[0] != fieldIdentifier || s[1] >= 0x80 {
+		return false
+	}
+	n := int(s[1])
+	if n > d.limits.Condition || len(s) < 2+n+1 || s[2+n] != fieldEOS {
+		return false
+	}
+	c.ID, d.data = s[2:2+n], s[2+n+1:]
+	return true
 }
 
 func (d *decoder) end(section string) error {

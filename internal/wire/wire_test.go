@@ -32,6 +32,8 @@ func example() wire.Macaroon {
 			{ID: ""},
 			{ID: "caveat id", VerificationID: strings.Repeat("v", 72), Location: "http://auth/"},
 			{ID: strings.Repeat("c", 200), VerificationID: strings.Repeat("w", 72)},
+			{ID: "short", VerificationID: strings.Repeat("x", 72)},
+			{ID: strings.Repeat("c", 127) + "\x00"}, // its length read as one byte ends before that zero
 		},
 		Signature: [32]byte{1, 2, 3},
 	}
@@ -159,7 +161,7 @@ func TestMalformed(t *testing.T) {
 func TestLimits(t *testing.T) {
 	m := example()
 	tight := wire.Limits{
-		Macaroons: 2, Caveats: 4, AllCaveats: 8, Identifier: 2, Condition: 200, Location: 14,
+		Macaroons: 2, Caveats: 6, AllCaveats: 12, Identifier: 2, Condition: 200, Location: 14,
 	}
 	two := encoded(m, m)
 	_, err := wire.Decode(nil, nil, two, tight)
@@ -179,6 +181,14 @@ func TestLimits(t *testing.T) {
 		_, err := wire.Decode(nil, nil, two, limits)
 		require.ErrorIs(t, err, wire.ErrLimit, name)
 	}
+
+	brief := wire.Macaroon{Identifier: "id", Caveats: []wire.Caveat{{ID: "brief"}}}
+	tight.Condition = len("brief")
+	_, err = wire.Decode(nil, nil, encoded(brief), tight)
+	require.NoError(t, err)
+	tight.Condition--
+	_, err = wire.Decode(nil, nil, encoded(brief), tight)
+	require.ErrorIs(t, err, wire.ErrLimit)
 }
 
 func TestText(t *testing.T) {
@@ -202,6 +212,28 @@ func TestText(t *testing.T) {
 		_, err := wire.DecodeText(other)
 		require.ErrorIs(t, err, wire.ErrNotMacaroon, name)
 		require.Equal(t, wire.ErrNotMacaroon.Error(), err.Error(), "the input must not be quoted")
+	}
+}
+
+// At every place every byte is read as encoding/base64 reads it, or refused.
+func TestTextByteByByte(t *testing.T) {
+	slow := base64.RawURLEncoding.Strict()
+	for size := range 36 {
+		text := []byte(wire.EncodeText([]byte(strings.Repeat("\x5a\xa5\xff", 12)[:size])))
+		for i, was := range text {
+			for c := range 256 {
+				text[i] = byte(c)
+				want, err := slow.DecodeString(string(text))
+				got, refused := wire.DecodeText(string(text))
+				if err != nil || c == '\n' || c == '\r' { // which encoding/base64 skips
+					require.ErrorIs(t, refused, wire.ErrNotMacaroon)
+					require.Empty(t, got)
+				} else if refused != nil || got != string(want) {
+					t.Fatalf("%q: %q, %v", text, got, refused)
+				}
+			}
+			text[i] = was
+		}
 	}
 }
 
@@ -261,6 +293,8 @@ func FuzzText(f *testing.F) {
 	f.Add("A")
 	f.Add("AA\n")
 	f.Add("AB")
+	f.Add("AgEOaHR0cDov-215YmFuay8_-__A")
+	f.Add("AgEOaHR0cDov\n215YmFuay8_-__A")
 	f.Fuzz(func(t *testing.T, text string) {
 		data, err := wire.DecodeText(text)
 		if err != nil {
