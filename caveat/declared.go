@@ -14,7 +14,7 @@ func ParseDeclared(argument string) (key, value string, err error) {
 	case len(key) == len(argument):
 		return "", "", malformed("no space behind the key")
 	case !isText(argument):
-		return "", "", malformed("a control character or invalid UTF-8 in the argument")
+		return "", "", errNotText
 	}
 	return key, value, nil
 }

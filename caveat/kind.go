@@ -128,6 +128,10 @@ func (k Kind[T]) problem() error {
 }
 
 func (k Kind[T]) parse(argument string) (T, error) {
+	if !isText(argument) {
+		var none T
+		return none, errNotText
+	}
 	want, err := k.codec.Parse(argument)
 	if err != nil && !errors.Is(err, ErrMalformed) {
 		err = fmt.Errorf("%w: %w", ErrMalformed, err)

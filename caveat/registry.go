@@ -109,8 +109,7 @@ func (r Registry) compile(condition string) (run func(context.Context, *Request)
 
 func (r Registry) parse(condition string) (Definition, string, error) {
 	name, argument := nextWord(condition)
-	kind, ok := r.lookup(name)
-	if ok && isText(condition) { // the name of a kind is well-formed, and long enough for the quick way of isText
+	if kind, ok := r.lookup(name); ok {
 		return kind, argument, nil
 	}
 	if _, _, err := ParseCondition(condition); err != nil {

@@ -38,8 +38,8 @@ var standard = list(timeBefore, inPlace{allow}, inPlace{audience}, inPlace{httpM
 	timeAfter, inPlace{httpHost}, inPlace{grpcMethod}, inPlace{resource}, clientIP, certSHA256, spkiSHA256, content,
 	branch, clientIPAddr, httpOrigin, never)
 
-// inPlace is a kind whose rule reads the argument itself, and refuses a malformed one, while it decides: parsing it
-// before would be to read it twice.
+// inPlace is a kind whose rule reads the whole argument itself, and refuses a malformed one, while it decides: to see
+// before whether it is text and can be parsed would be to read it three times.
 type inPlace struct{ Kind[string] }
 
 func (k inPlace) check(ctx context.Context, req *Request, argument string) error {

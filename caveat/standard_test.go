@@ -349,3 +349,15 @@ func TestTimeAtTheEnds(t *testing.T) {
 	requireBoth(t, caveat.Standard(), far, "time-before "+last, caveat.ErrNotMet)
 	requireBoth(t, caveat.Standard(), far, "time-after "+last, nil)
 }
+
+// Kinds that read their argument while they decide see what no other kind's codec ever sees.
+func TestControlCharactersNeverHold(t *testing.T) {
+	for _, c := range met {
+		name, argument, _ := strings.Cut(c.condition, " ")
+		for _, hidden := range []string{"\n", "\x00", " \x1f", "\x7f", "\u0085", "\xff"} {
+			for _, condition := range []string{c.condition + hidden, name + " " + hidden + argument} {
+				require.ErrorIs(t, caveat.Standard().Check(t.Context(), request(), condition), caveat.ErrMalformed, "%q", condition)
+			}
+		}
+	}
+}
