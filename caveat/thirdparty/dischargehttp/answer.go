@@ -1,0 +1,37 @@
+package dischargehttp
+
+import (
+	"encoding/json"
+	"errors"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// write sends an answer that nobody is to store.
+func write(w http.ResponseWriter, status int, body any) {
+	text, err := json.Marshal(body)
+	if err != nil {
+		// A macaroon that its version can't hold.
+		status, text = http.StatusInternalServerError, []byte(`{"Message":"the answer can't be written"}`)
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json") // to the letter: peers compare it
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	w.Write(text)
+}
+
+func methodNotAllowed(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Allow", http.MethodPost)
+	write(w, http.StatusMethodNotAllowed, errorBody{Code: codeBadRequest, Message: "the method is not POST"})
+}
+
+var errTooManyFailures = errors.New(prefix + "too many requests of this client have failed")
+
+func tooManyFailures(w http.ResponseWriter, wait time.Duration) {
+	w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
+	write(w, http.StatusTooManyRequests, errorBody{Message: "too many requests have failed"})
+}

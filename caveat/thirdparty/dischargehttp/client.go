@@ -1,0 +1,383 @@
+package dischargehttp
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/amaretti-go/amaretti/caveat"
+	"github.com/amaretti-go/amaretti/internal/origin"
+	"github.com/amaretti-go/amaretti/macaroon"
+)
+
+// Client gets discharges from third parties. It goes to those that it was made for and to no others, whatever a token
+// says, follows no redirect and sends no cookies. It is safe for concurrent use. Make one with [NewClient]; the zero
+// Client refuses.
+type Client struct {
+	places    places
+	options   ClientOptions
+	exchanger exchanger
+	kept      *memo[question, BakeryMacaroon]
+}
+
+// ClientOptions are what a [Client] may be told besides which third parties there are. The zero value is the safe
+// default.
+type ClientOptions struct {
+	_ [0]func() // fields are to be named
+
+	// Base sends the requests. It may authorise them, if it does so for the whole client alike; see Identity.
+	// Nil means [http.DefaultTransport].
+	Base http.RoundTripper
+
+	// Identity tells as whom the third party at a location is asked, where that is not always the same. What was
+	// obtained for one identity is never given to another. Nil means that of the client itself.
+	Identity func(ctx context.Context, location string) (Identity, error)
+
+	// Interactors take part in interactions, if somebody has to act before there is a discharge: those of a
+	// browser, see [Browser], and others. The first whose kind the third party offers is used. Waiting until
+	// somebody else has acted needs none.
+	Interactors []Interactor
+
+	// Timeout is how long one request may take, but for those that wait until somebody has acted. Zero means 10
+	// seconds; negative is an error.
+	Timeout time.Duration
+
+	// InteractionTimeout is how long somebody has to act. Zero means 5 minutes; negative is an error.
+	InteractionTimeout time.Duration
+
+	// Rounds is how often a wallet is looked at for caveats that lack a discharge, so that it is how deep
+	// discharges of discharges go. Zero means 4, which is what verifiers allow; negative is an error.
+	Rounds int
+
+	// Discharges is how many discharges are got for one wallet. Zero means 15, which is what verifiers allow;
+	// negative is an error.
+	Discharges int
+
+	// Cache is how many discharges are kept, each until shortly before it expires, and for an hour at the
+	// longest. Zero means 1024; negative means that none is.
+	Cache int
+
+	// InsecureHTTP allows locations of plain HTTP beyond loopback, so that all on the way can read and change
+	// what is said.
+	InsecureHTTP bool
+}
+
+// Identity is as whom a third party is asked.
+type Identity struct {
+	// Name tells identities apart.
+	Name string
+
+	// Header is added to the requests: Authorization, or Cookie. It is not changed.
+	Header http.Header
+}
+
+const (
+	defaultTimeout            = 10 * time.Second
+	defaultInteractionTimeout = 5 * time.Minute
+	defaultRounds             = 4
+	defaultDischarges         = 15
+	defaultCache              = 1024
+	maxKept                   = time.Hour
+)
+
+// NewClient makes a client that asks the third parties at these locations, such as "https://id.example" or
+// "https://example.com/identity", and no others. They must be https, but for loopback. All problems are joined.
+func NewClient(locations []string, options ClientOptions) (*Client, error) {
+	var problems []error
+	places, err := newPlaces(locations, options.InsecureHTTP)
+	problems = append(problems, err)
+	if options.Timeout < 0 || options.InteractionTimeout < 0 || options.Rounds < 0 || options.Discharges < 0 {
+		problems = append(problems, errors.New("negative limit"))
+	}
+	setDefault(&options.Timeout, defaultTimeout)
+	setDefault(&options.InteractionTimeout, defaultInteractionTimeout)
+	setDefault(&options.Rounds, defaultRounds)
+	setDefault(&options.Discharges, defaultDischarges)
+	setDefault(&options.Cache, defaultCache)
+	if slices.Contains(options.Interactors, nil) {
+		problems = append(problems, errors.New("nil Interactor"))
+	}
+	if err := errors.Join(problems...); err != nil {
+		return nil, fmt.Errorf(prefix+"client: %w", err)
+	}
+	options.Interactors = append(slices.Clone(options.Interactors), poll{})
+	return &Client{
+		places: places, options: options,
+		exchanger: newExchanger(options.Base, options.Timeout),
+		kept:      &memo[question, BakeryMacaroon]{most: max(options.Cache, 0)},
+	}, nil
+}
+
+func setDefault[T int | time.Duration](value *T, to T) {
+	if *value == 0 {
+		*value = to
+	}
+}
+
+// Discharge gets the discharges that w lacks, nested ones too, and gives the wallet with them. If one can't be got
+// there is no wallet, and the error is an [*Error] that says of which third party.
+func (c *Client) Discharge(ctx context.Context, w macaroon.Wallet) (macaroon.Wallet, error) {
+	return c.gather(ctx, w, nil)
+}
+
+// DischargeBakery gets all discharges of a macaroon that a server of the bakery sent.
+func (c *Client) DischargeBakery(ctx context.Context, m BakeryMacaroon) (macaroon.Wallet, error) {
+	w, err := macaroon.NewWallet(m.Macaroon)
+	if err != nil {
+		return macaroon.Wallet{}, err
+	}
+	return c.gather(ctx, w, m.Payloads)
+}
+
+// Forget drops the discharges that are kept for an identity, when it has logged out for example, or when a service
+// refused one. Without an Identity option its name is empty.
+func (c *Client) Forget(identity string) {
+	if c.kept != nil {
+		c.kept.forget(func(q question) bool { return q.identity == identity })
+	}
+}
+
+var errZeroClient = errors.New(prefix + "zero Client: use NewClient")
+
+func (c *Client) gather(ctx context.Context, w macaroon.Wallet, payloads map[string]string) (macaroon.Wallet, error) {
+	if c.kept == nil {
+		return macaroon.Wallet{}, errZeroClient
+	}
+	if w.IsZero() {
+		return macaroon.Wallet{}, macaroon.ErrInvalid
+	}
+	obtained := 0
+	for round := 0; ; round++ {
+		missing := w.Missing()
+		if len(missing) == 0 {
+			return w, nil
+		}
+		if round == c.options.Rounds || obtained+len(missing) > c.options.Discharges {
+			return macaroon.Wallet{}, &Error{missing[0].Location, fmt.Errorf("%w: %d obtained in %d rounds", ErrLoop, obtained, round)}
+		}
+		if err := eachOnce(w, missing); err != nil {
+			return macaroon.Wallet{}, err
+		}
+		for _, m := range missing {
+			discharge, err := c.obtain(ctx, m, payloads[m.CaveatID])
+			if err != nil {
+				return macaroon.Wallet{}, &Error{m.Location, err}
+			}
+			if w, err = w.With(discharge.Macaroon); err != nil {
+				return macaroon.Wallet{}, &Error{m.Location, err}
+			}
+			payloads = withNested(payloads, discharge)
+			obtained++
+		}
+	}
+}
+
+// eachOnce refuses a wallet of which no verifier would accept what could be got for it: each discharge serves one
+// caveat. It also ends the loop of a third party that adds a caveat again which was discharged before.
+func eachOnce(w macaroon.Wallet, missing []macaroon.MissingDischarge) error {
+	seen := make(map[string]bool)
+	for _, d := range w.Discharges() {
+		seen[d.Identifier()] = true
+	}
+	for _, m := range missing {
+		if seen[m.CaveatID] {
+			return &Error{m.Location, fmt.Errorf("%w: two caveats have one id", ErrLoop)}
+		}
+		seen[m.CaveatID] = true
+	}
+	return nil
+}
+
+// withNested adds what the caveats of a discharge stand for. What is known of other caveats it can't change.
+func withNested(payloads map[string]string, discharge BakeryMacaroon) map[string]string {
+	for _, c := range discharge.Macaroon.Inspect().Caveats().All() {
+		payload, found := discharge.Payloads[c.ID]
+		if _, known := payloads[c.ID]; !found || known || !c.ThirdParty() {
+			continue
+		}
+		next := make(map[string]string, len(payloads)+1) // the first one is the caller's
+		for id, payload := range payloads {
+			next[id] = payload
+		}
+		next[c.ID] = payload
+		payloads = next
+	}
+	return payloads
+}
+
+// question is what is asked for, as whom.
+type question struct {
+	location string
+	caveat   [sha256.Size]byte
+	identity string
+}
+
+// obtain gets one discharge, or gives one that was kept.
+func (c *Client) obtain(ctx context.Context, m macaroon.MissingDischarge, payload string) (BakeryMacaroon, error) {
+	at, err := c.places.find(m.Location)
+	if err != nil {
+		return BakeryMacaroon{}, err
+	}
+	var as Identity
+	if c.options.Identity != nil {
+		if as, err = c.options.Identity(ctx, at.location); err != nil {
+			return BakeryMacaroon{}, fmt.Errorf("identity: %w", err)
+		}
+	}
+	s := session{client: c, place: at, header: header(as), request: request{caveatID: m.CaveatID, payload: payload}}
+	return c.kept.get(ctx, question{at.location, s.request.digest(), as.Name}, s.obtain)
+}
+
+func header(as Identity) http.Header {
+	h := as.Header.Clone()
+	if h == nil {
+		h = http.Header{}
+	}
+	h.Set(versionHeader, strconv.Itoa(maxVersion))
+	return h
+}
+
+// session is the exchange with one third party about one caveat.
+type session struct {
+	client  *Client
+	place   place
+	header  http.Header
+	request request
+}
+
+// obtain asks for the discharge, and tells how long it can be kept.
+func (s *session) obtain(ctx context.Context) (BakeryMacaroon, time.Time, error) {
+	asked := time.Now()
+	d, challenge, err := s.ask(ctx)
+	if challenge != nil {
+		asked = time.Now()
+		if err = s.interact(ctx, challenge); err == nil {
+			if d, challenge, err = s.ask(ctx); challenge != nil {
+				err = badResponse("an interaction is required after there was one")
+			}
+		}
+	}
+	if err != nil {
+		return BakeryMacaroon{}, time.Time{}, err
+	}
+	if d.Macaroon.Identifier() != s.request.caveatID {
+		return BakeryMacaroon{}, time.Time{}, badResponse("a discharge of another caveat")
+	}
+	return d, keepUntil(d.Macaroon, asked), nil
+}
+
+// ask asks once. If somebody has to act first there is a challenge and no discharge.
+func (s *session) ask(ctx context.Context) (d BakeryMacaroon, challenge *errorInfo, err error) {
+	ctx, cancel := context.WithTimeout(ctx, s.client.exchanger.timeout)
+	defer cancel()
+	form := url.Values{"id64": {encode64(s.request.caveatID)}}
+	if s.request.payload != "" {
+		form.Set("caveat64", encode64(s.request.payload))
+	}
+	if s.request.kind != "" {
+		form.Set("token-kind", s.request.kind)
+		form.Set("token64", encode64(s.request.token))
+	}
+	a, err := s.client.exchanger.send(ctx, http.MethodPost, s.place.at("/discharge"), form, s.header)
+	if err != nil {
+		return BakeryMacaroon{}, nil, err
+	}
+	if a.status == http.StatusOK {
+		var body struct{ Macaroon *BakeryMacaroon }
+		if err := a.decode(&body); err != nil {
+			return BakeryMacaroon{}, nil, err
+		}
+		if body.Macaroon == nil || body.Macaroon.Macaroon.IsZero() {
+			return BakeryMacaroon{}, nil, badResponse("no macaroon")
+		}
+		return *body.Macaroon, nil, nil
+	}
+	refusal, info := a.refusal()
+	if refusal.Code == codeInteraction {
+		return BakeryMacaroon{}, info, nil
+	}
+	return BakeryMacaroon{}, nil, refused(refusal)
+}
+
+// refusal reads what is said instead of a discharge. There need not be a body.
+func (a *answer) refusal() (*Refusal, *errorInfo) {
+	var body errorBody
+	if a.decode(&body) != nil {
+		body = errorBody{}
+	}
+	if body.Info == nil {
+		body.Info = &errorInfo{}
+	}
+	return &Refusal{Status: a.status, Code: body.Code, Message: body.Message}, body.Info
+}
+
+// refused tells the refusals that may be otherwise when asked again.
+func refused(r *Refusal) error {
+	switch r.Status {
+	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return caveat.Undecided(r)
+	}
+	return r
+}
+
+// keepUntil tells how long a discharge is given to others who ask for it: until shortly before it expires, so that
+// what is sent then arrives in time.
+func keepUntil(m macaroon.Macaroon, asked time.Time) time.Time {
+	until := asked.Add(maxKept)
+	for _, c := range m.Inspect().Caveats().All() {
+		text, found := strings.CutPrefix(c.ID, "time-before ")
+		if !found || c.ThirdParty() {
+			continue
+		}
+		expiry, err := caveat.Time.Parse(text)
+		if err != nil {
+			return time.Time{}
+		}
+		if life := expiry.Sub(asked); life > 0 {
+			expiry = expiry.Add(-min(life/4, maxMargin))
+		}
+		if expiry.Before(until) {
+			until = expiry
+		}
+	}
+	return until
+}
+
+// maxMargin is more than a request takes and clocks differ.
+const maxMargin = 30 * time.Second
+
+// interact has one of the interactors get a token.
+func (s *session) interact(ctx context.Context, challenge *errorInfo) error {
+	ctx, cancel := context.WithTimeout(ctx, s.client.options.InteractionTimeout)
+	defer cancel()
+	for _, interactor := range s.client.options.Interactors {
+		kind := interactor.Kind()
+		info, offered := challenge.InteractionMethods[kind]
+		if !offered {
+			continue
+		}
+		token, err := interactor.Interact(ctx, Challenge{s, info})
+		if err != nil {
+			return err
+		}
+		if token.Kind == "" || token.Value == "" {
+			return badResponse("an empty token")
+		}
+		s.request.kind, s.request.token = token.Kind, token.Value
+		return nil
+	}
+	return ErrInteraction
+}
+
+// allowed reports whether a URL leads to the third party itself.
+func (s *session) allowed(u *url.URL) bool {
+	o, err := origin.Of(u)
+	return err == nil && o == s.place.origin
+}

@@ -1,0 +1,62 @@
+package dischargehttp_test
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/url"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/amaretti-go/amaretti/caveat/thirdparty"
+	"github.com/amaretti-go/amaretti/caveat/thirdparty/dischargehttp"
+	"github.com/amaretti-go/amaretti/macaroon/client"
+)
+
+var _ client.Discharger = (*dischargehttp.Client)(nil)
+
+// A person logs in with a browser: here the browser is another goroutine.
+func TestBrowserFlow(t *testing.T) {
+	flows, err := dischargehttp.NewFlows("login", dischargehttp.FlowOptions{})
+	require.NoError(t, err)
+	service := newService(t, afterInteraction, dischargehttp.ServiceOptions{Flows: flows})
+	mux := http.NewServeMux()
+	mux.Handle("/", service)
+	mux.HandleFunc("/login", func(w http.ResponseWriter, r *http.Request) {
+		flow, found := flows.Find(r.FormValue("flow"))
+		if !found {
+			http.Error(w, "no such flow", http.StatusNotFound)
+			return
+		}
+		io.WriteString(w, flow.Question.Condition)
+		if err := flows.Complete(flow.ID, "ann"); err != nil {
+			t.Error(err)
+		}
+	})
+	server := serve(t, mux)
+
+	visited := make(chan string, 1)
+	browser, err := dischargehttp.Browser(func(_ context.Context, at string) error {
+		go func() {
+			response, err := http.Get(at)
+			if err != nil {
+				visited <- err.Error()
+				return
+			}
+			defer response.Body.Close()
+			page, _ := io.ReadAll(response.Body)
+			u, _ := url.Parse(at)
+			visited <- u.Path + " " + string(page)
+		}()
+		return nil
+	})
+	require.NoError(t, err)
+	c := newClient(t, dischargehttp.ClientOptions{Interactors: []dischargehttp.Interactor{browser}}, server.URL)
+	o := newOrders(t)
+	w := o.wallet(t, thirdparty.NewCaveat(service.Party(server.URL), isMember).Attesting("user"))
+	w, err = c.Discharge(t.Context(), w)
+	require.NoError(t, err)
+	require.Equal(t, "/login "+isMember, <-visited)
+	require.Equal(t, "ann", o.user(t, w))
+}

@@ -1,0 +1,77 @@
+package dischargehttp_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"time"
+
+	"github.com/amaretti-go/amaretti/caveat"
+	"github.com/amaretti-go/amaretti/caveat/thirdparty"
+	"github.com/amaretti-go/amaretti/caveat/thirdparty/dischargehttp"
+	"github.com/amaretti-go/amaretti/macaroon"
+	"github.com/amaretti-go/amaretti/macaroon/rootkey"
+	"github.com/amaretti-go/amaretti/verifier"
+)
+
+// A token that is good only for members of acme, as the identity service says. Errors are left out here; the caveat,
+// the service and its discharge take fifteen lines.
+func Example() {
+	ctx := context.Background()
+
+	// The identity service. Who asks it proves that by basic authentication.
+	keys, _ := thirdparty.NewKeys(thirdparty.GenerateKey())
+	discharger, _ := thirdparty.NewDischarger(keys, thirdparty.Options{})
+	members := thirdparty.Conditions{"member-of": func(_ context.Context, q thirdparty.Question) (thirdparty.Answer, error) {
+		if q.Argument != "acme" || q.Caller != "ann" {
+			return thirdparty.Answer{}, errors.New("not a member")
+		}
+		return thirdparty.Answer{Declared: map[string]string{"user": "ann"}}, nil
+	}}
+	identity, _ := dischargehttp.NewService(discharger, members, dischargehttp.ServiceOptions{Caller: basicAuth})
+	server := httptest.NewServer(identity)
+	defer server.Close()
+
+	// The orders service mints a token with a caveat for it.
+	locator, _ := dischargehttp.NewLocator([]string{server.URL}, dischargehttp.LocatorOptions{})
+	party, _, _ := locator.ThirdParty(ctx, server.URL)
+	orders := rootkey.InMemory()
+	token, _ := orders.Mint(ctx, macaroon.Grant{Subject: "web"},
+		caveat.ExpiresIn(time.Hour), caveat.Audience("orders"), caveat.Operations("orders.read"),
+		thirdparty.NewCaveat(party, "member-of acme").Attesting("user"))
+
+	// Whoever holds it gets the discharge, and presents both.
+	client, _ := dischargehttp.NewClient([]string{server.URL}, dischargehttp.ClientOptions{Identity: ann})
+	wallet, _ := macaroon.NewWallet(token)
+	wallet, err := client.Discharge(ctx, wallet)
+	fmt.Println("discharged:", err)
+
+	text, _ := wallet.Encode()
+	v, _ := verifier.New(orders, "orders", verifier.Options{})
+	who, err := v.VerifyText(ctx, text, "orders.read", caveat.Facts{})
+	if err != nil {
+		panic(err)
+	}
+	user, _ := who.Attribute("user")
+	fmt.Println(who.Subject(), "for", user)
+	// Output:
+	// discharged: <nil>
+	// web for ann
+}
+
+// basicAuth tells who asks.
+func basicAuth(r *http.Request) (any, error) {
+	if user, password, ok := r.BasicAuth(); ok && password == "ann's password" {
+		return user, nil
+	}
+	return nil, nil
+}
+
+// ann is as whom the client asks.
+func ann(context.Context, string) (dischargehttp.Identity, error) {
+	r := http.Request{Header: http.Header{}}
+	r.SetBasicAuth("ann", "ann's password")
+	return dischargehttp.Identity{Name: "ann", Header: r.Header}, nil
+}

@@ -1,0 +1,99 @@
+package dischargehttp
+
+import (
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// limiter counts the failures of each client, by the minute. It remembers so many clients and no more. The zero
+// value but for most is ready.
+type limiter struct {
+	most int
+
+	mu      sync.Mutex
+	clients map[string]*failures
+}
+
+type failures struct {
+	count int
+	until time.Time
+}
+
+const (
+	failuresFor = time.Minute
+	maxClients  = 1 << 14
+)
+
+// wait gives how long a client has to wait until it is listened to, which is not at all for most.
+func (l *limiter) wait(client string, now time.Time) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f := l.clients[client]
+	if f == nil || f.count < l.most {
+		return 0
+	}
+	return f.until.Sub(now)
+}
+
+// count counts a failure of a client.
+func (l *limiter) count(client string, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f := l.clients[client]
+	if f != nil && now.Before(f.until) {
+		f.count++
+		return
+	}
+	if f == nil {
+		l.makeRoom(now)
+	}
+	l.clients[client] = &failures{1, now.Add(failuresFor)}
+}
+
+// makeRoom forgets the clients whose minute is over, or else any one: who has as many addresses as that is not
+// stopped by counting them.
+func (l *limiter) makeRoom(now time.Time) {
+	if l.clients == nil {
+		l.clients = make(map[string]*failures)
+	}
+	if len(l.clients) < maxClients {
+		return
+	}
+	for client, f := range l.clients {
+		if !now.Before(f.until) {
+			delete(l.clients, client)
+		}
+	}
+	for client := range l.clients {
+		if len(l.clients) < maxClients {
+			return
+		}
+		delete(l.clients, client)
+	}
+}
+
+// maxClient bounds what is remembered of one client.
+const maxClient = 128
+
+func (s *Service) client(r *http.Request) string {
+	if s.options.Client != nil {
+		client := s.options.Client(r)
+		return client[:min(len(client), maxClient)]
+	}
+	return network(r.RemoteAddr)
+}
+
+// network gives what one client has as its own: an address, or of IPv6 a network of 64 bits.
+func network(remote string) string {
+	addr, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return "" // a Unix socket
+	}
+	ip := addr.Addr().Unmap().WithZone("")
+	if ip.Is6() {
+		return netip.PrefixFrom(ip, 64).Masked().String()
+	}
+	return ip.String()
+}

@@ -1,0 +1,146 @@
+package dischargehttp
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// memo remembers answers until they expire, so many and no more, and asks each question once at a time. The zero
+// value but for most is ready.
+type memo[K comparable, V any] struct {
+	most int
+
+	mu      sync.Mutex
+	known   map[K]remembered[V]
+	flights map[K]*flight[V]
+}
+
+type remembered[V any] struct {
+	value V
+	until time.Time
+}
+
+// flight is a question under way. Its results may be read once done is closed.
+type flight[V any] struct {
+	waiting int // callers; guarded by the memo's mutex
+	cancel  context.CancelFunc
+	done    chan struct{}
+	value   V
+	err     error
+}
+
+// get gives what is remembered for a key, or asks. An answer is remembered until then, and an error not at all.
+//
+// Callers who come while a question is under way share it. It has the values of the first one's context, but does not
+// end with it: it ends when nobody waits any more.
+func (m *memo[K, V]) get(ctx context.Context, key K, ask func(context.Context) (V, time.Time, error)) (V, error) {
+	var none V
+	if ctx.Err() != nil {
+		return none, ctx.Err()
+	}
+	m.mu.Lock()
+	if r, found := m.known[key]; found && time.Now().Before(r.until) {
+		m.mu.Unlock()
+		return r.value, nil
+	}
+	f := m.flights[key]
+	if f == nil {
+		f = m.start(ctx, key, ask)
+	}
+	f.waiting++
+	m.mu.Unlock()
+
+	select {
+	case <-f.done:
+		return f.value, f.err
+	case <-ctx.Done():
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if f.waiting--; f.waiting == 0 {
+		f.cancel()
+		m.land(key, f) // so that nobody joins what was cancelled
+	}
+	return none, ctx.Err()
+}
+
+// start sets a question on its way. The mutex is held.
+func (m *memo[K, V]) start(ctx context.Context, key K, ask func(context.Context) (V, time.Time, error)) *flight[V] {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	f := &flight[V]{cancel: cancel, done: make(chan struct{})}
+	if m.flights == nil {
+		m.flights = make(map[K]*flight[V])
+	}
+	m.flights[key] = f
+	go func() {
+		defer cancel()
+		value, until, err := guarded(ctx, ask)
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		f.value, f.err = value, err
+		if err == nil && m.flights[key] == f {
+			m.remember(key, remembered[V]{value, until})
+		}
+		m.land(key, f)
+		close(f.done)
+	}()
+	return f
+}
+
+// guarded turns a panic of the application's code into an error: in this goroutine nobody could recover it.
+func guarded[V any](ctx context.Context, ask func(context.Context) (V, time.Time, error)) (value V, until time.Time, err error) {
+	defer func() {
+		if panicked := recover(); panicked != nil {
+			err = fmt.Errorf(prefix+"panicked with a %T", panicked)
+		}
+	}()
+	return ask(ctx)
+}
+
+func (m *memo[K, V]) land(key K, f *flight[V]) {
+	if m.flights[key] == f {
+		delete(m.flights, key)
+	}
+}
+
+func (m *memo[K, V]) remember(key K, r remembered[V]) {
+	now := time.Now()
+	if !now.Before(r.until) {
+		return
+	}
+	if m.known == nil {
+		m.known = make(map[K]remembered[V])
+	}
+	if len(m.known) >= m.most {
+		for other, r := range m.known {
+			if !now.Before(r.until) {
+				delete(m.known, other)
+			}
+		}
+	}
+	for other := range m.known {
+		if len(m.known) < m.most {
+			break
+		}
+		delete(m.known, other) // any
+	}
+	m.known[key] = r
+}
+
+// forget drops what is remembered for the keys that match, and lets nobody join the questions under way.
+func (m *memo[K, V]) forget(match func(K) bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for key := range m.known {
+		if match(key) {
+			delete(m.known, key)
+		}
+	}
+	for key := range m.flights {
+		if match(key) {
+			delete(m.flights, key)
+		}
+	}
+}

@@ -1,0 +1,314 @@
+package dischargehttp
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/amaretti-go/amaretti/caveat"
+	"github.com/amaretti-go/amaretti/caveat/thirdparty"
+)
+
+// Service answers for a third party. It is an [http.Handler] for these paths, below wherever it is mounted with
+// [http.StripPrefix]:
+//
+//	POST /discharge             discharges a caveat
+//	GET  /discharge/info        tells the public key, and the newest version spoken
+//	GET  /publickey             tells the public key
+//	GET  /discharge/wait-token  waits until somebody has acted; see Flows
+//	GET  /discharge/wait        the same, for older clients, and answers with the discharge
+//
+// It is safe for concurrent use. Make one with [NewService]; the zero Service answers 503.
+type Service struct {
+	discharger   *thirdparty.Discharger
+	checker      thirdparty.Checker
+	options      ServiceOptions
+	interactions map[string]Interaction
+	failures     limiter
+	mux          *http.ServeMux
+}
+
+// ServiceOptions are what a [Service] may be told besides how to discharge. The zero value is the safe default.
+type ServiceOptions struct {
+	_ [0]func() // fields are to be named
+
+	// Caller tells who asks for a discharge, by what the request proves: a session, a client certificate, a
+	// token. The checker finds it in Question.Caller. An error refuses; nil says that nobody knows, and is for
+	// the checker to judge. One that reads cookies needs http.CrossOriginProtection around the service. Nil
+	// means that every caller is nil.
+	Caller func(*http.Request) (any, error)
+
+	// Flows let clients wait until somebody has acted, a person in a browser for example. Nil means that a
+	// checker's ErrInteractionRequired refuses, unless there are Interactions.
+	Flows *Flows
+
+	// Interactions are further ways in which a client can prove who asks. No two have one kind.
+	Interactions []Interaction
+
+	// Client tells clients apart, for the limit on failures, and so that only the client which began a flow can
+	// end it. Behind a proxy it must look at what the proxy says. Nil means the address of the connection, of
+	// IPv6 the first 64 bits; flows are then not bound to it, since clients change it.
+	Client func(*http.Request) string
+
+	// Failures is how many requests of one client may fail within a minute before it gets 429 for the rest of
+	// that. Zero means 60; negative is an error.
+	Failures int
+
+	// MaxBody is how many bytes the parameters of a request may have. Zero means 32 KiB; negative is an error.
+	MaxBody int64
+
+	// Audit gets a record of each discharge and each refusal, before the answer is sent. It must not block.
+	// Nil means that nobody is told.
+	Audit func(context.Context, Record)
+}
+
+// Record is what a [Service] did about one request for a discharge.
+type Record struct {
+	// Client is what ServiceOptions.Client said.
+	Client string
+
+	// Question is what the checker was asked, with the caller; zero if it did not come to that.
+	Question thirdparty.Question
+
+	// Err is nil if the caveat was discharged, and says why not if it was not. It wraps ErrInteractionRequired
+	// if somebody has to act first.
+	Err error
+}
+
+const (
+	defaultFailures = 60
+	defaultMaxBody  = 32 << 10
+)
+
+// ErrInteractionRequired is what a checker returns, perhaps wrapped, if it can't say who asks before somebody has
+// acted. The service then offers its Flows and Interactions to the client.
+var ErrInteractionRequired = errors.New(prefix + "interaction required")
+
+// Interaction is a way in which a client proves who asks: by a signature, a form, a code. Its methods must be safe
+// for concurrent use. They are called with whatever clients send.
+type Interaction interface {
+	// Kind names it to clients, which have an Interactor of the same kind. It is called once.
+	Kind() string
+
+	// Begin gives what the client has to know, as a value for encoding/json. It must tell nothing that only the
+	// one who is to act should know.
+	Begin(ctx context.Context, p Pending) (any, error)
+
+	// Redeem gives the caller that a client's token proves. The token must have been made for p.Caveat, by p.Client,
+	// not long ago, and not have been redeemed before. An error refuses.
+	Redeem(ctx context.Context, p Pending, token string) (caller any, err error)
+}
+
+// Pending is a request for a discharge for which an interaction is required, or was.
+type Pending struct {
+	// Caveat tells which caveat is to be discharged: whoever acts does so for this one alone. It is the SHA-256
+	// of its id, and of what that stands for.
+	Caveat [32]byte
+
+	// Client is what ServiceOptions.Client said; empty if that is nil.
+	Client string
+
+	// Question is what the checker was asked. It is zero in Redeem, since the checker has not been asked yet.
+	Question thirdparty.Question
+
+	// Request is the client's.
+	Request *http.Request
+
+	asked *request
+}
+
+// NewService makes a Service that discharges what checker agrees to. All problems are joined.
+func NewService(discharger *thirdparty.Discharger, checker thirdparty.Checker, options ServiceOptions) (*Service, error) {
+	s := &Service{discharger: discharger, checker: checker, options: options, interactions: make(map[string]Interaction)}
+	var problems []error
+	if discharger == nil || discharger.Keys().IsZero() {
+		problems = append(problems, errors.New("no discharger"))
+	}
+	if checker == nil {
+		problems = append(problems, errors.New("no checker"))
+	}
+	if options.Failures < 0 || options.MaxBody < 0 {
+		problems = append(problems, errors.New("negative limit"))
+	}
+	if options.Failures == 0 {
+		s.options.Failures = defaultFailures
+	}
+	if options.MaxBody == 0 {
+		s.options.MaxBody = defaultMaxBody
+	}
+	offered := options.Interactions
+	if options.Flows != nil {
+		offered = append([]Interaction{options.Flows}, offered...)
+	}
+	for i, interaction := range offered {
+		kind := ""
+		if interaction != nil {
+			kind = interaction.Kind()
+		}
+		if kind == "" || s.interactions[kind] != nil {
+			problems = append(problems, fmt.Errorf("interaction %d: nil, without a kind, or of a kind that another one has", i))
+			continue
+		}
+		s.interactions[kind] = interaction
+	}
+	if err := errors.Join(problems...); err != nil {
+		return nil, fmt.Errorf(prefix+"service: %w", err)
+	}
+	s.failures = limiter{most: s.options.Failures}
+	s.mux = http.NewServeMux()
+	s.mux.HandleFunc("POST /discharge", s.discharge)
+	s.mux.HandleFunc("/discharge", methodNotAllowed)
+	s.mux.HandleFunc("GET /discharge/info", s.info)
+	s.mux.HandleFunc("GET /publickey", s.publicKey)
+	if options.Flows != nil {
+		s.mux.HandleFunc("GET "+waitTokenPath, s.waitToken)
+		s.mux.HandleFunc("GET "+waitPath, s.wait)
+	}
+	return s, nil
+}
+
+// Party gives what whoever adds caveats for this third party has to know, if clients find it at location.
+func (s *Service) Party(location string) thirdparty.Party {
+	return thirdparty.Party{Location: location, Key: s.discharger.Keys().Advertised(), Version: maxVersion}
+}
+
+// ServeHTTP answers one request.
+func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if s.mux == nil {
+		write(w, http.StatusServiceUnavailable, errorBody{Message: "no service"})
+		return
+	}
+	s.mux.ServeHTTP(w, r)
+}
+
+func (s *Service) info(w http.ResponseWriter, _ *http.Request) {
+	write(w, http.StatusOK, partyBody{s.discharger.Keys().Advertised().String(), maxVersion})
+}
+
+func (s *Service) publicKey(w http.ResponseWriter, _ *http.Request) {
+	write(w, http.StatusOK, partyBody{PublicKey: s.discharger.Keys().Advertised().String()})
+}
+
+func (s *Service) discharge(w http.ResponseWriter, r *http.Request) {
+	record := Record{Client: s.client(r)}
+	if wait := s.failures.wait(record.Client, time.Now()); wait > 0 {
+		record.Err = errTooManyFailures
+		s.audit(r, record)
+		tooManyFailures(w, wait)
+		return
+	}
+	asked, err := s.parse(w, r)
+	if err == nil {
+		asked.client = record.Client
+		asked.caller, err = s.caller(r, asked)
+	}
+	if err == nil {
+		s.answer(w, r, asked)
+		return
+	}
+	record.Err = err
+	s.refuse(w, r, record)
+}
+
+// caller tells who asks: by the token of an interaction, or by the request itself.
+func (s *Service) caller(r *http.Request, asked *request) (any, error) {
+	if asked.kind != "" {
+		interaction := s.interactions[asked.kind]
+		if interaction == nil {
+			return nil, errors.New("a token of a kind that is not offered")
+		}
+		return interaction.Redeem(r.Context(), s.pending(r, asked), asked.token)
+	}
+	if s.options.Caller == nil {
+		return nil, nil
+	}
+	return s.options.Caller(r)
+}
+
+func (s *Service) pending(r *http.Request, asked *request) Pending {
+	p := Pending{Caveat: asked.digest(), Request: r, asked: asked}
+	if s.options.Client != nil {
+		p.Client = asked.client
+	}
+	return p
+}
+
+// answer asks the checker, and tells the client what came of it.
+func (s *Service) answer(w http.ResponseWriter, r *http.Request, asked *request) {
+	record := Record{Client: asked.client}
+	discharge, err := s.discharger.Discharge(r.Context(), thirdparty.Request{
+		CaveatID: asked.caveatID, Payload: asked.payload, Caller: asked.caller,
+	}, thirdparty.CheckerFunc(func(ctx context.Context, q thirdparty.Question) (thirdparty.Answer, error) {
+		record.Question = q
+		return s.checker.Check(ctx, q)
+	}))
+	record.Err = err
+	if errors.Is(err, ErrInteractionRequired) {
+		s.interact(w, r, asked, record)
+		return
+	}
+	if err != nil {
+		s.refuse(w, r, record)
+		return
+	}
+	s.audit(r, record)
+	// A client gets what it can read, in the version in which the caveat was written.
+	version := min(asked.version, record.Question.Version)
+	write(w, http.StatusOK, dischargeBody{BakeryMacaroon{Macaroon: discharge, Version: version}})
+}
+
+// interact offers the ways to prove who asks.
+func (s *Service) interact(w http.ResponseWriter, r *http.Request, asked *request, record Record) {
+	pending := s.pending(r, asked)
+	pending.Question = record.Question
+	info := errorInfo{InteractionMethods: make(map[string]json.RawMessage, len(s.interactions))}
+	for kind, interaction := range s.interactions {
+		told, err := interaction.Begin(r.Context(), pending)
+		if err == nil {
+			info.InteractionMethods[kind], err = json.Marshal(told)
+		}
+		if flow, ok := told.(flowBody); ok {
+			info.VisitURL, info.WaitURL = flow.VisitURL, flow.waitURL
+		}
+		if err != nil {
+			record.Err = fmt.Errorf("interaction %q: %w", kind, err)
+			s.refuse(w, r, record)
+			return
+		}
+	}
+	if len(s.interactions) == 0 {
+		record.Err = fmt.Errorf("%w, and the service has none", record.Err)
+		s.refuse(w, r, record)
+		return
+	}
+	s.audit(r, record)
+	w.Header().Set("WWW-Authenticate", "Macaroon") // peers look for this and nothing else
+	write(w, http.StatusUnauthorized, errorBody{Code: codeInteraction, Message: "somebody has to act first", Info: &info})
+}
+
+// refuse tells a client that there is no discharge. Whether its caveat id could be read, and what the checker said,
+// it does not learn.
+func (s *Service) refuse(w http.ResponseWriter, r *http.Request, record Record) {
+	s.audit(r, record)
+	if caveat.IsUndecided(record.Err) {
+		w.Header().Set("Retry-After", "1")
+		write(w, http.StatusServiceUnavailable, errorBody{Message: "cannot discharge now"})
+		return
+	}
+	s.failures.count(record.Client, time.Now())
+	var bad *badRequest
+	if errors.As(record.Err, &bad) {
+		write(w, bad.status, errorBody{Code: codeBadRequest, Message: bad.message})
+		return
+	}
+	write(w, http.StatusUnauthorized, errorBody{Code: codeDenied, Message: "cannot discharge"})
+}
+
+func (s *Service) audit(r *http.Request, record Record) {
+	if s.options.Audit != nil {
+		s.options.Audit(r.Context(), record)
+	}
+}
