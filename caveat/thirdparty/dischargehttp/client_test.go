@@ -60,3 +60,30 @@ func TestBrowserFlow(t *testing.T) {
 	require.Equal(t, "/login "+isMember, <-visited)
 	require.Equal(t, "ann", o.user(t, w))
 }
+
+// What was got for one identity is not given to another.
+func TestIdentitiesAreKeptApart(t *testing.T) {
+	var told records
+	service := newService(t, members, dischargehttp.ServiceOptions{Caller: byHeader, Audit: told.audit})
+	server := serve(t, service)
+	type user struct{}
+	c := newClient(t, dischargehttp.ClientOptions{Identity: func(ctx context.Context, location string) (dischargehttp.Identity, error) {
+		require.Equal(t, server.URL, location)
+		return as(ctx.Value(user{}).(string))(ctx, location)
+	}}, server.URL)
+	o := newOrders(t)
+	w := o.wallet(t, thirdparty.NewCaveat(service.Party(server.URL), isMember).Attesting("user"))
+	for _, name := range []string{"ann", "bob", "ann", "bob"} {
+		discharged, err := c.Discharge(context.WithValue(t.Context(), user{}, name), w)
+		require.NoError(t, err)
+		require.Equal(t, name, o.user(t, discharged))
+	}
+	require.Len(t, told.all(), 2)
+
+	c.Forget("ann")
+	for _, name := range []string{"ann", "bob"} {
+		_, err := c.Discharge(context.WithValue(t.Context(), user{}, name), w)
+		require.NoError(t, err)
+	}
+	require.Len(t, told.all(), 3)
+}

@@ -134,3 +134,8 @@ func (o orders) user(t testing.TB, w macaroon.Wallet) string {
 	user, _ := who.Attribute("user")
 	return user
 }
+
+// refuseWith is a check that fails.
+func refuseWith(err error) func(context.Context, thirdparty.Question) (thirdparty.Answer, error) {
+	return func(context.Context, thirdparty.Question) (thirdparty.Answer, error) { return thirdparty.Answer{}, err }
+}
