@@ -4,5 +4,6 @@
 // AMARETTI_TEST_POSTGRES and AMARETTI_TEST_REDIS say where the servers are; without them
 // they are looked for on this machine, where they listen by default. A test whose server does
 // not answer is skipped, and says why; with AMARETTI_TEST_REQUIRE_SERVERS=1 in the
-// environment, as in continuous integration, it fails instead.
+// environment, as in continuous integration, it fails instead. Package peers, below, holds those
+// that need libraries in other languages.
 package integration

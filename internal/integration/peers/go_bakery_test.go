@@ -1,10 +1,9 @@
-package integration_test
+package peers_test
 
 import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -24,14 +23,6 @@ import (
 	"github.com/amaretti-go/amaretti/verifier"
 )
 
-const (
-	identity    = "https://id.example"
-	isMember    = "member-of acme"
-	readOrders  = "orders.read"
-	bakeryUser  = "username"
-	allVersions = 3
-)
-
 // bakeryKey is a key that the bakery and we have in common.
 func bakeryKey(t testing.TB, key thirdparty.PrivateKey) *bakery.KeyPair {
 	text, err := key.Reveal()
@@ -42,26 +33,8 @@ func bakeryKey(t testing.TB, key thirdparty.PrivateKey) *bakery.KeyPair {
 	return &pair
 }
 
-// ours is a discharger of this library.
-func ours(t testing.TB, key thirdparty.PrivateKey) *thirdparty.Discharger {
-	keys, err := thirdparty.NewKeys(key)
-	require.NoError(t, err)
-	d, err := thirdparty.NewDischarger(keys, thirdparty.Options{})
-	require.NoError(t, err)
-	return d
-}
-
-func declares(declared map[string]string) thirdparty.Conditions {
-	return thirdparty.Conditions{"member-of": func(_ context.Context, q thirdparty.Question) (thirdparty.Answer, error) {
-		if q.Argument != "acme" {
-			return thirdparty.Answer{}, errors.New("not a member")
-		}
-		return thirdparty.Answer{Declared: declared}, nil
-	}}
-}
-
-// theirs has the bakery's discharger discharge a caveat. It must be asked for want.
-func theirs(t testing.TB, key thirdparty.PrivateKey, id, payload, want string, caveats ...checkers.Caveat) (macaroon.Macaroon, bakery.ThirdPartyCaveatInfo) {
+// goDischarge has the bakery's discharger discharge a caveat. It must be asked for want.
+func goDischarge(t testing.TB, key thirdparty.PrivateKey, id, payload, want string, caveats ...checkers.Caveat) (macaroon.Macaroon, bakery.ThirdPartyCaveatInfo) {
 	var asked bakery.ThirdPartyCaveatInfo
 	params := bakery.DischargeParams{Id: []byte(id), Key: bakeryKey(t, key), Locator: bakery.NewThirdPartyStore(),
 		Checker: bakery.ThirdPartyCaveatCheckerFunc(func(_ context.Context, info *bakery.ThirdPartyCaveatInfo) ([]checkers.Caveat, error) {
@@ -86,7 +59,7 @@ func TestBakeryDischargesOurCaveats(t *testing.T) {
 	keys := rootkey.InMemory()
 	v, err := verifier.New(keys, "orders", verifier.Options{})
 	require.NoError(t, err)
-	for version := 2; version <= allVersions; version++ {
+	for version := 2; version <= 3; version++ {
 		t.Run(fmt.Sprint("version ", version), func(t *testing.T) {
 			party := thirdparty.Party{Location: identity, Key: key.Public(), Version: version}
 			token, err := keys.Mint(t.Context(), macaroon.Grant{Subject: "web"}, caveat.ExpiresIn(time.Hour),
@@ -94,7 +67,7 @@ func TestBakeryDischargesOurCaveats(t *testing.T) {
 			require.NoError(t, err)
 			wallet, err := macaroon.NewWallet(token)
 			require.NoError(t, err)
-			discharge, asked := theirs(t, key, wallet.Missing()[0].CaveatID, "", isMember, checkers.TimeBeforeCaveat(time.Now().Add(time.Minute)))
+			discharge, asked := goDischarge(t, key, wallet.Missing()[0].CaveatID, "", isMember, checkers.TimeBeforeCaveat(time.Now().Add(time.Minute)))
 			require.Equal(t, minter.Public().String(), asked.FirstPartyPublicKey.String())
 			require.EqualValues(t, version, asked.Version)
 			require.Equal(t, "std:", asked.Namespace.String())
@@ -132,14 +105,14 @@ func TestBakeryAttestsWhatWeAskFor(t *testing.T) {
 		"an empty one":             {[]checkers.Caveat{user, checkers.DeclaredCaveat("tenant", "")}, []string{userText, "declared tenant "}, map[string]string{"user": "ann"}},
 		"one that nobody asked of": {[]checkers.Caveat{checkers.DeclaredCaveat("x", "y"), user, tenant}, []string{"declared x y", userText, tenantText}, both},
 	} {
-		for version := 2; version <= allVersions; version++ {
+		for version := 2; version <= 3; version++ {
 			t.Run(fmt.Sprintf("%s, version %d", name, version), func(t *testing.T) {
 				party := thirdparty.Party{Location: identity, Key: key.Public(), Version: version}
 				token, err := keys.Mint(t.Context(), macaroon.Grant{Subject: "web"}, caveat.ExpiresIn(time.Hour),
 					caveat.Audience("orders"), caveat.Operations(readOrders), thirdparty.NewCaveat(party, isMember).Attesting("user", "tenant"))
 				require.NoError(t, err)
 				caveats := token.Inspect().Caveats()
-				discharge, _ := theirs(t, key, caveats.At(caveats.Len()-1).ID, "", isMember, row.caveats...)
+				discharge, _ := goDischarge(t, key, caveats.At(caveats.Len()-1).ID, "", isMember, row.caveats...)
 				require.Equal(t, row.want, conditionsOf(discharge))
 
 				expiring, err := discharge.Attenuate(caveat.ExpiresIn(time.Minute))
@@ -156,14 +129,6 @@ func TestBakeryAttestsWhatWeAskFor(t *testing.T) {
 			})
 		}
 	}
-}
-
-func encode(t testing.TB, primary macaroon.Macaroon, discharges ...macaroon.Macaroon) string {
-	wallet, err := macaroon.NewWallet(primary, discharges...)
-	require.NoError(t, err)
-	text, err := wallet.Encode()
-	require.NoError(t, err)
-	return text
 }
 
 func conditionsOf(m macaroon.Macaroon) (list []string) {
@@ -230,10 +195,10 @@ func requestOf(t testing.TB, m *bakery.Macaroon) thirdparty.Request {
 func TestWeDischargeCaveatsOfTheBakery(t *testing.T) {
 	key := thirdparty.GenerateKey()
 	member := checkers.Caveat{Location: identity, Condition: isMember}
-	asking := checkers.NeedDeclaredCaveat(member, bakeryUser)
-	bob, admin := map[string]string{bakeryUser: "bob"}, map[string]string{bakeryUser: "admin"}
-	isBob, isAdmin := checkers.DeclaredCaveat(bakeryUser, "bob"), checkers.DeclaredCaveat(bakeryUser, "admin")
-	for version := 1; version <= allVersions; version++ {
+	asking := checkers.NeedDeclaredCaveat(member, "username")
+	bob, admin := map[string]string{"username": "bob"}, map[string]string{"username": "admin"}
+	isBob, isAdmin := checkers.DeclaredCaveat("username", "bob"), checkers.DeclaredCaveat("username", "admin")
+	for version := 1; version <= 3; version++ {
 		s := newShop(t, key.Public(), version)
 		for name, row := range map[string]struct {
 			caveats  []checkers.Caveat
@@ -256,7 +221,7 @@ func TestWeDischargeCaveatsOfTheBakery(t *testing.T) {
 				require.Error(t, s.allow(t, m), "without a discharge")
 				r := requestOf(t, m)
 				require.Equal(t, version == 3, r.Payload != "")
-				discharge, err := ours(t, key).Discharge(t.Context(), r, declares(row.declared))
+				discharge, err := newDischarger(t, key).Discharge(t.Context(), r, members(row.declared))
 				require.NoError(t, err)
 				if row.appended != "" {
 					discharge, err = discharge.Attenuate(macaroon.Condition(row.appended))
@@ -268,9 +233,9 @@ func TestWeDischargeCaveatsOfTheBakery(t *testing.T) {
 		}
 
 		m := s.mint(t, version, checkers.Caveat{Location: identity, Condition: "member-of others"})
-		_, err := ours(t, key).Discharge(t.Context(), requestOf(t, m), declares(nil))
+		_, err := newDischarger(t, key).Discharge(t.Context(), requestOf(t, m), members(nil))
 		require.ErrorContains(t, err, "not a member")
-		_, err = ours(t, thirdparty.GenerateKey()).Discharge(t.Context(), requestOf(t, m), declares(nil))
+		_, err = newDischarger(t, thirdparty.GenerateKey()).Discharge(t.Context(), requestOf(t, m), members(nil))
 		require.Equal(t, thirdparty.ErrUndecipherable, err)
 	}
 }
@@ -278,17 +243,17 @@ func TestWeDischargeCaveatsOfTheBakery(t *testing.T) {
 // A third-party caveat that our third party adds is for the bakery's to discharge, and the other way round.
 func TestNestedDischargesWithTheBakery(t *testing.T) {
 	key, nextKey := thirdparty.GenerateKey(), thirdparty.GenerateKey()
-	s := newShop(t, key.Public(), allVersions)
-	m := s.mint(t, allVersions, checkers.Caveat{Location: identity, Condition: isMember})
-	for version := 2; version <= allVersions; version++ {
+	s := newShop(t, key.Public(), 3)
+	m := s.mint(t, 3, checkers.Caveat{Location: identity, Condition: isMember})
+	for version := 2; version <= 3; version++ {
 		next := thirdparty.Party{Location: "https://next.example", Key: nextKey.Public(), Version: version}
-		outer, err := ours(t, key).Discharge(t.Context(), requestOf(t, m), thirdparty.Conditions{
+		outer, err := newDischarger(t, key).Discharge(t.Context(), requestOf(t, m), thirdparty.Conditions{
 			"member-of": func(context.Context, thirdparty.Question) (thirdparty.Answer, error) {
 				return thirdparty.Answer{Caveats: []macaroon.Caveat{thirdparty.NewCaveat(next, "is-awake")}}, nil
 			}})
 		require.NoError(t, err)
 		caveats := outer.Inspect().Caveats()
-		inner, _ := theirs(t, nextKey, caveats.At(caveats.Len()-1).ID, "", "is-awake")
+		inner, _ := goDischarge(t, nextKey, caveats.At(caveats.Len()-1).ID, "", "is-awake")
 		require.Error(t, s.allow(t, m, outer))
 		require.NoError(t, s.allow(t, m, outer, inner))
 	}
@@ -306,11 +271,11 @@ func TestRandomCaveatIDsWithTheBakery(t *testing.T) {
 			text = append(text, letters[random.IntN(len(letters))])
 		}
 		condition := string(text)
-		version := 1 + random.IntN(allVersions)
+		version := 1 + random.IntN(3)
 
 		s := newShop(t, key.Public(), version)
-		m := s.mint(t, allVersions, checkers.Caveat{Location: identity, Condition: condition})
-		discharge, err := ours(t, key).Discharge(t.Context(), requestOf(t, m),
+		m := s.mint(t, 3, checkers.Caveat{Location: identity, Condition: condition})
+		discharge, err := newDischarger(t, key).Discharge(t.Context(), requestOf(t, m),
 			thirdparty.CheckerFunc(func(_ context.Context, q thirdparty.Question) (thirdparty.Answer, error) {
 				require.Equal(t, condition, q.Condition)
 				require.Equal(t, version, q.Version)
@@ -325,7 +290,7 @@ func TestRandomCaveatIDsWithTheBakery(t *testing.T) {
 		}
 		rootKey, id, _, err := thirdparty.NewCaveat(thirdparty.Party{Location: identity, Key: key.Public(), Version: version}, condition).ThirdParty()
 		require.NoError(t, err)
-		_, asked := theirs(t, key, id, "", condition)
+		_, asked := goDischarge(t, key, id, "", condition)
 		require.Equal(t, rootKey, asked.RootKey)
 	}
 }
