@@ -20,9 +20,9 @@ func (c *clock) now() time.Time {
 }
 
 // observe learns from the Date of an answer (RFC 9110 section 6.6.1). It tells the
-// second in which the answer was made, some time between when the request was sent and when the answer
-// arrived; of the offsets that agree with that, the one nearest to none is taken. An answer that
-// has an Age comes from a cache and tells nothing.
+// second in which the answer was made, some time between when the request was sent and
+// when the answer arrived; of the offsets that agree with that, the one nearest to none
+// is taken. An answer that has an Age comes from a cache and tells nothing.
 func (c *clock) observe(response *http.Response, sent, received time.Time) {
 	if response.Header.Get("Age") != "" {
 		return
@@ -39,15 +39,15 @@ func (c *clock) observe(response *http.Response, sent, received time.Time) {
 	c.offset.Store(int64(offset))
 }
 
-// term is the caveat by which a token expires, a time after it is written, by the
+// term is the caveat by which a token expires, some time after it is written, by the
 // clock of the service that it is for.
 type term struct {
 	clock *clock
-	time  time.Duration
+	life  time.Duration
 	end   time.Time // once it is written
 }
 
 func (t *term) Condition() (string, error) {
-	t.end = t.clock.now().Add(t.time)
+	t.end = t.clock.now().Add(t.life)
 	return caveat.ExpiresAt(t.end).Condition()
 }

@@ -17,14 +17,24 @@ var ErrMissingDischarge = errors.New("client: the wallet lacks a discharge")
 // is one. It must be safe for concurrent use and heed ctx.
 //
 // It is asked for every request whose wallet lacks a discharge, so it should keep what
-// it was given. One that does can have a method Forget(macaroon.Wallet) besides: it is told so when a
-// service did not take the discharges in a wallet, and is then asked for others.
+// it was given. One that does can have a second method like this one, named Renew, which
+// makes no use of what was kept: it is called in place of Discharge after a service did not take
+// the discharges of a wallet.
 type Discharger interface {
 	Discharge(ctx context.Context, w macaroon.Wallet) (macaroon.Wallet, error)
 }
 
-// forgetter is a Discharger that keeps discharges.
-type forgetter interface{ Forget(w macaroon.Wallet) }
+// renewing asks a Discharger for discharges that it did not give before.
+type renewing struct{ Discharger }
+
+func (r renewing) Discharge(ctx context.Context, w macaroon.Wallet) (macaroon.Wallet, error) {
+	if d, ok := r.Discharger.(interface {
+		Renew(ctx context.Context, w macaroon.Wallet) (macaroon.Wallet, error)
+	}); ok {
+		return d.Renew(ctx, w)
+	}
+	return r.Discharger.Discharge(ctx, w)
+}
 
 // Prepare gives the wallet to encode for one request: the one that source has for target,
 // with the discharges that it lacks, narrowed by caveats. A [Transport] does that for

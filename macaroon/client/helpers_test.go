@@ -198,10 +198,11 @@ func (p *party) Discharge(_ context.Context, w macaroon.Wallet) (macaroon.Wallet
 	return w, nil
 }
 
-func (p *party) Forget(w macaroon.Wallet) {
-	for _, d := range w.Discharges() {
-		delete(p.kept, d.Identifier())
+func (p *party) Renew(ctx context.Context, w macaroon.Wallet) (macaroon.Wallet, error) {
+	for _, missing := range w.Missing() {
+		delete(p.kept, missing.CaveatID)
 	}
+	return p.Discharge(ctx, w)
 }
 
 // discharges lists the discharges in an Authorization header, each as it was before it was bound.

@@ -3,14 +3,10 @@ package client
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"net/url"
 	"strings"
-	"time"
 
 	"github.com/amaretti-go/amaretti/internal/origin"
-	"github.com/amaretti-go/amaretti/macaroon"
 )
 
 // Errors of a request that was not sent, or not sent again.
@@ -59,9 +55,9 @@ func New(origins []string, source Source, options Options) (*Transport, error) {
 }
 
 // RoundTrip authorises the request and sends it. It is sent once more, with another
-// token, if the service asks for discharges, or if the token or one of its discharges had expired
-// by the service's clock; if the body can't be had once more, that is [ErrBody]. Whatever
-// happens, the body is closed.
+// token, if the service asks for discharges, or if the token or one of its discharges
+// had expired by the service's clock; if the body can't be had once more, that is
+// [ErrBody]. Whatever happens, the body is closed.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	target, err := t.target(r)
 	if err != nil {
@@ -75,12 +71,13 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	response, sent, err := t.send(r, target, b, t.source)
+	e := &exchange{options: &t.options, request: r, body: b, target: target, clock: t.clocks[target],
+		source: t.source, discharger: t.options.Discharger}
+	response, err := e.send()
 	if err != nil {
 		return nil, err
 	}
-	source := t.source
-	why, anew := t.again(response, sent, t.clocks[target])
+	why, anew := e.again(response)
 	if why == "" {
 		return response, nil
 	}
@@ -89,13 +86,9 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, fmt.Errorf("%w, and %s", ErrBody, why)
 	}
 	if anew {
-		if d, ok := t.options.Discharger.(forgetter); ok {
-			d.Forget(sent.wallet)
-		}
-		source = bare(source)
+		e.source, e.discharger = bare(e.source), renewing{e.discharger}
 	}
-	response, _, err = t.send(r, target, b, source)
-	return response, err
+	return e.send()
 }
 
 // CloseIdleConnections does what [http.Client.CloseIdleConnections] asks for.
@@ -146,94 +139,8 @@ func authorizations(h http.Header) (names []string) {
 	return names
 }
 
-// attempt is a request that was sent.
-type attempt struct {
-	wallet macaroon.Wallet // with its discharges
-	end    time.Time       // when the token expires, by the service's clock
-}
-
-// send authorises a request and sends it. Whatever happens, the body will be closed.
-func (t *Transport) send(r *http.Request, target origin.Origin, b *body, source Source) (*http.Response, attempt, error) {
-	out := r.WithContext(r.Context()) // a shallow copy
-	if err := b.put(out); err != nil {
-		return nil, attempt{}, err
-	}
-	clock := t.clocks[target]
-	expiry := &term{clock: clock, time: t.options.Lifetime}
-	w, text, err := t.token(r, target, b, source, expiry)
-	if err != nil {
-		closeBody(out)
-		return nil, attempt{}, err
-	}
-	if out.Header = r.Header.Clone(); out.Header == nil {
-		out.Header = http.Header{}
-	}
-	for _, name := range authorizations(out.Header) {
-		delete(out.Header, name)
-	}
-	out.Header.Set("Authorization", "Bearer "+text)
-
-	sent := time.Now()
-	response, err := t.options.Base.RoundTrip(out)
-	if err != nil {
-		return nil, attempt{}, err
-	}
-	clock.observe(response, sent, time.Now())
-	response.Request = r // and not the one that holds a token
-	return response, attempt{w, expiry.end}, nil
-}
-
-// token gives the wallet for one request, and what is sent of it.
-func (t *Transport) token(r *http.Request, target origin.Origin, b *body, source Source, expiry *term) (macaroon.Wallet, string, error) {
-	caveats, err := t.caveats(r, b, expiry)
-	if err != nil {
-		return macaroon.Wallet{}, "", err
-	}
-	w, err := Prepare(r.Context(), source, string(target), t.options.Discharger, caveats...)
-	if err != nil {
-		return macaroon.Wallet{}, "", err
-	}
-	text, err := w.Encode()
-	return w, text, err
-}
-
-// again tells why a request that was answered is worth a second attempt, or "", and
-// whether that needs other discharges.
-func (t *Transport) again(response *http.Response, sent attempt, c *clock) (why string, anew bool) {
-	if response.StatusCode != http.StatusUnauthorized {
-		return "", false
-	}
-	challenge := strings.Join(response.Header.Values("WWW-Authenticate"), ", ")
-	discharged := t.options.Discharger != nil && sent.wallet.Inspect().Len() > 1
-	now := c.now().Add(time.Second) // Date has no fractions
-	switch {
-	case strings.Contains(challenge, `error="insufficient_user_authentication"`):
-		if discharged {
-			return "the service asks for a discharge", true
-		}
-	case strings.Contains(challenge, `error="invalid_token"`):
-		if discharged && expired(sent.wallet, 1, now) {
-			return "a discharge had expired by the service's clock", true
-		}
-		if !now.Before(sent.end) {
-			return "the token had expired by the service's clock", false
-		}
-	}
-	return "", false
-}
-
-// discard reads what is left of a short body, so that the connection can be used
-// again.
-func discard(response *http.Response) {
-	io.CopyN(io.Discard, response.Body, 1<<14)
-	response.Body.Close()
-}
-
 func closeBody(r *http.Request) {
 	if r.Body != nil {
 		r.Body.Close()
 	}
 }
-
-// hostOf is a host as http-host caveats spell it.
-func hostOf(u *url.URL) string { return strings.ToLower(u.Hostname()) }
