@@ -1,0 +1,145 @@
+package grpcauth
+
+import (
+	"context"
+
+	"google.golang.org/grpc"
+
+	"github.com/amaretti-go/amaretti/caveat"
+	"github.com/amaretti-go/amaretti/macaroon"
+	"github.com/amaretti-go/amaretti/verifier"
+)
+
+// question is what a call or message asks for.
+type question struct {
+	operation string
+	facts     caveat.Facts
+}
+
+// decide makes one decision on a unary call, and one audit record. The application's
+// functions are called only once the token has proved authentic, and what they panic
+// with ends here.
+func (a *Auth) decide(ctx context.Context, method string, message any) (verified *verifier.Verified, c macaroon.Credential, err error) {
+	operation, listed := a.listed(method)
+	defer a.settle(ctx, &operation, &err)
+	if c, err = a.credential(ctx, operation); err != nil {
+		return nil, c, err
+	}
+	extract := a.options.Messages[method]
+	if listed && extract == nil && a.options.Facts == nil {
+		verified, err = a.verifier.Verify(ctx, c, operation, a.facts(ctx, method))
+		return verified, c, err
+	}
+	authentic, err := a.verifier.Authenticate(ctx, c)
+	if err != nil {
+		return nil, c, err
+	}
+	q, err := a.ask(ctx, method)
+	if err == nil && extract != nil {
+		q, err = a.about(ctx, q, extract, message)
+	}
+	if err != nil {
+		return nil, c, err
+	}
+	operation = q.operation
+	verified, err = authentic.Check(ctx, q.operation, q.facts)
+	return verified, c, err
+}
+
+// Check decides whether the token of the call that ctx belongs to allows operation: for
+// handlers in which it turns out what is asked for, and for middleware of one's own. It
+// looks at no table and at no extractor.
+//
+// The error can be returned by a handler as it is: it has the status that the
+// interceptors answer with. It wraps a [*verifier.Error], and everything said in package
+// verifier holds.
+func (a *Auth) Check(ctx context.Context, operation string) (*verifier.Verified, error) {
+	verified, err := a.check(ctx, operation)
+	if err != nil {
+		return nil, err
+	}
+	return verified, nil
+}
+
+func (a *Auth) check(ctx context.Context, operation string) (verified *verifier.Verified, err error) {
+	defer a.settle(ctx, &operation, &err)
+	c, err := a.credential(ctx, operation)
+	if err != nil {
+		return nil, err
+	}
+	method, _ := grpc.Method(ctx)
+	if a.options.Facts == nil {
+		return a.verifier.Verify(ctx, c, operation, a.facts(ctx, method))
+	}
+	authentic, err := a.verifier.Authenticate(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	facts, err := a.allFacts(ctx, method, operation)
+	if err != nil {
+		return nil, err
+	}
+	return authentic.Check(ctx, operation, facts)
+}
+
+// ask finds out what a call asks for by its method.
+func (a *Auth) ask(ctx context.Context, method string) (q question, err error) {
+	defer a.undecided(ctx, &q.operation, &err)
+	var listed bool
+	if q.operation, listed = a.listed(method); !listed {
+		q.operation = a.operation(ctx, method)
+	}
+	q.facts, err = a.allFacts(ctx, method, q.operation)
+	return q, err
+}
+
+// about finds out what a message asks for, in a call that asks for q.
+func (a *Auth) about(ctx context.Context, q question, extract Extractor, message any) (_ question, err error) {
+	defer a.undecided(ctx, &q.operation, &err)
+	operation, resource := extract(message)
+	q.operation, q.facts.Resource = literal(operation), resource
+	return q, nil
+}
+
+// allFacts gives the facts of this package and the application's.
+func (a *Auth) allFacts(ctx context.Context, method, operation string) (facts caveat.Facts, err error) {
+	defer a.undecided(ctx, &operation, &err)
+	facts = a.facts(ctx, method)
+	if a.options.Facts != nil {
+		facts = a.options.Facts(ctx, method, facts)
+	}
+	return facts, nil
+}
+
+// undecided is deferred around the application's functions. If one panics, it is not
+// known what should have been decided.
+func (a *Auth) undecided(ctx context.Context, operation *string, err *error) {
+	if cause := verifier.PanicError(recover()); cause != nil {
+		*err = a.verifier.Refuse(ctx, *operation, verifier.CheckUndecided, cause)
+	}
+}
+
+// settle is deferred around every decision: it gives whatever went wrong the form in
+// which it is returned to gRPC.
+func (a *Auth) settle(ctx context.Context, operation *string, err *error) {
+	// What still panics here is the audit hook, which is not told of it twice; or
+	// there is no verifier.
+	if cause := verifier.PanicError(recover()); cause != nil {
+		*err = cause
+	}
+	if *err == nil {
+		return
+	}
+	refusal, _ := verifier.RefusalOf(*err)
+	verifier.LogRefusal(ctx, a.options.Log, "grpcauth", *operation, refusal)
+	*err = newRefused(refusal)
+}
+
+// logPanic says where a handler of a stream panicked, since whoever recovers outside
+// can't see that any more.
+func (a *Auth) logPanic(ctx context.Context, operation string, value any) {
+	if cause := verifier.PanicError(value); cause != nil {
+		refusal, _ := verifier.RefusalOf(cause)
+		verifier.LogRefusal(ctx, a.options.Log, "grpcauth", operation, refusal)
+	}
+}

@@ -1,0 +1,317 @@
+package grpcauth
+
+import (
+	"context"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/amaretti-go/amaretti/macaroon"
+	"github.com/amaretti-go/amaretti/verifier"
+)
+
+// Stream is a [grpc.StreamServerInterceptor]: it has the handler serve streams of public
+// methods, and those whose token allows the operation, for as long as it does.
+//
+// When a stream ends by its token, its context is canceled, with the refusal as the cause,
+// and the peer is answered at once. The handler may then still be running, in a goroutine
+// of its own, as after a client's cancellation: everything that it does with the stream
+// fails. If it panics before that, so does Stream.
+func (a *Auth) Stream(server any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	if a.public[info.FullMethod] {
+		return handler(server, ss)
+	}
+	s, err := a.open(ss, info.FullMethod)
+	if err != nil {
+		return err
+	}
+	return s.serve(server, handler)
+}
+
+// stream is a stream that is open because of a token.
+type stream struct {
+	grpc.ServerStream
+	auth      *Auth
+	ctx       context.Context
+	cancel    context.CancelCauseFunc
+	authentic *verifier.Authentic
+	extract   Extractor // nil if messages are not looked at
+	opening   question  // what the method asks for
+	since     time.Time // when it was opened
+
+	verified *atomic.Pointer[verifier.Verified] // the latest decision; nil until there is one
+	refusal  atomic.Pointer[refused]            // why the stream has ended; nil as long as it is open
+	news     chan struct{}                      // room for one: either of them is not nil any more
+	changed  <-chan struct{}                    // only for watch: there are new revocations
+
+	mu    sync.Mutex
+	asked question // what was allowed last; before that, what the method asks for
+}
+
+// firstMessage is how long a stream may be open without a decision, because its first
+// message has not come yet.
+const firstMessage = time.Minute
+
+// open authenticates a stream before anything of it is read. Unless that waits for the
+// first message, it also decides.
+func (a *Auth) open(ss grpc.ServerStream, method string) (s *stream, err error) {
+	ctx := ss.Context()
+	operation, _ := a.listed(method)
+	defer a.settle(ctx, &operation, &err)
+	c, err := a.credential(ctx, operation)
+	if err != nil {
+		return nil, err
+	}
+	s = &stream{
+		ServerStream: ss,
+		auth:         a,
+		extract:      a.options.Messages[method],
+		verified:     new(atomic.Pointer[verifier.Verified]),
+		news:         make(chan struct{}, 1),
+		since:        time.Now(),
+		changed:      a.verifier.RevocationsChanged(), // first, so that no change is missed
+	}
+	if s.authentic, err = a.verifier.Authenticate(ctx, c); err != nil {
+		return nil, err
+	}
+	if s.opening, err = a.ask(ctx, method); err != nil {
+		return nil, err
+	}
+	operation, s.asked = s.opening.operation, s.opening
+	if s.extract == nil {
+		verified, err := s.authentic.Check(ctx, s.opening.operation, s.opening.facts)
+		if err != nil {
+			return nil, err
+		}
+		s.verified.Store(verified)
+	}
+	ctx = context.WithValue(ctx, contextKey{}, s.verified)
+	if a.options.Forward {
+		ctx = macaroon.NewContext(ctx, c)
+	}
+	s.ctx, s.cancel = context.WithCancelCause(ctx)
+	return s, nil
+}
+
+// outcome is how a handler ended.
+type outcome struct {
+	err      error
+	panicked any // nil if it did not
+}
+
+var errNoAnswer = status.Error(codes.Internal, "the handler ended without an answer")
+
+// serve runs the handler until it returns or the token ends. gRPC ends a stream when its
+// interceptors return and not before, and nothing else wakes a handler that waits for a
+// message: so the handler has a goroutine of its own.
+func (s *stream) serve(server any, handler grpc.StreamHandler) error {
+	defer s.cancel(nil)
+	done, left := make(chan outcome), make(chan struct{})
+	defer close(left)
+	go func() {
+		result := outcome{err: errNoAnswer} // it may end by runtime.Goexit
+		defer func() {
+			result.panicked = recover()
+			s.auth.logPanic(s.ctx, s.opening.operation, result.panicked)
+			select {
+			case done <- result:
+			case <-left:
+			}
+		}()
+		result.err = handler(server, s)
+	}()
+	result, refusal := s.watch(done)
+	switch {
+	case refusal != nil:
+		return refusal
+	case result.panicked != nil:
+		panic(result.panicked) // for whoever recovers outside
+	}
+	return result.err
+}
+
+// watch waits for the end of the handler, or of the token.
+func (s *stream) watch(done <-chan outcome) (outcome, *refused) {
+	timer := time.NewTimer(s.patience())
+	defer timer.Stop()
+	for {
+		select {
+		case result := <-done:
+			return result, s.refusal.Load()
+		case <-s.news:
+		case <-s.changed:
+			s.look()
+		case <-timer.C:
+			s.look()
+		}
+		if refusal := s.refusal.Load(); refusal != nil {
+			return outcome{}, refusal
+		}
+		timer.Reset(s.patience())
+	}
+}
+
+// patience is for how long the token need not be looked at again.
+func (s *stream) patience() time.Duration {
+	every := s.auth.options.RecheckEvery
+	due, ends := s.due()
+	if !ends {
+		return every
+	}
+	left := time.Until(due)
+	if left <= 0 { // the verifier's clock is behind this one
+		left = time.Second
+	}
+	return min(every, left)
+}
+
+// due is when a new decision is needed.
+func (s *stream) due() (due time.Time, ends bool) {
+	if verified := s.verified.Load(); verified != nil {
+		return verified.Deadline()
+	}
+	return s.since.Add(firstMessage), true
+}
+
+// look looks at the token again.
+func (s *stream) look() {
+	if s.ctx.Err() != nil { // the client has gone, and the handler will notice
+		s.changed = nil
+		return
+	}
+	if due, ends := s.due(); ends && !time.Now().Before(due) {
+		s.decide(s.latest(), nil)
+		return
+	}
+	s.end(s.renew())
+}
+
+// renew tells whether the token would still be authenticated.
+func (s *stream) renew() (err error) {
+	defer s.auth.settle(s.ctx, &s.opening.operation, &err)
+	s.changed = s.auth.verifier.RevocationsChanged() // first, so that no change is missed
+	return s.authentic.Reauthenticate(s.ctx)
+}
+
+// end ends the stream if err is a refusal, and gives the refusal that ended it.
+func (s *stream) end(err error) error {
+	refusal, ok := err.(*refused)
+	if !ok {
+		return nil
+	}
+	if s.refusal.CompareAndSwap(nil, refusal) {
+		s.cancel(refusal)
+		s.tell()
+	}
+	return s.over()
+}
+
+// decide decides on what a message asks for, or on q where there is none, and ends the
+// stream if that is refused.
+func (s *stream) decide(q question, message any) error { return s.end(s.check(q, message)) }
+
+func (s *stream) check(q question, message any) (err error) {
+	defer s.auth.settle(s.ctx, &q.operation, &err)
+	if message != nil {
+		if q, err = s.auth.about(s.ctx, q, s.extract, message); err != nil {
+			return err
+		}
+	}
+	verified, err := s.authentic.Check(s.ctx, q.operation, q.facts)
+	if err != nil {
+		return err
+	}
+	s.allow(q, verified)
+	return nil
+}
+
+func (s *stream) allow(q question, verified *verifier.Verified) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked = q
+	if s.verified.Swap(verified) == nil {
+		s.tell()
+	}
+}
+
+// latest is what was allowed last.
+func (s *stream) latest() question {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.asked
+}
+
+// tell has watch look at how things are.
+func (s *stream) tell() {
+	select {
+	case s.news <- struct{}{}:
+	default:
+	}
+}
+
+// over is why the stream has ended, if it has.
+func (s *stream) over() error {
+	if refusal := s.refusal.Load(); refusal != nil {
+		return refusal
+	}
+	return nil
+}
+
+// Context is that of the call, with the decision in it.
+func (s *stream) Context() context.Context { return s.ctx }
+
+// RecvMsg receives a message, and lets it through if the token allows it.
+func (s *stream) RecvMsg(message any) error {
+	if err := s.over(); err != nil {
+		return err
+	}
+	err := s.ServerStream.RecvMsg(message)
+	if over := s.over(); over != nil {
+		return over // what came too late is not for the handler
+	}
+	if s.extract == nil {
+		return err
+	}
+	switch err {
+	case nil:
+		return s.decide(s.opening, message)
+	case io.EOF:
+		if err := s.opened(); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+// SendMsg sends a message, if the token still holds.
+func (s *stream) SendMsg(message any) error {
+	if err := s.opened(); err != nil {
+		return err
+	}
+	return s.ServerStream.SendMsg(message)
+}
+
+// SendHeader sends the header, if the token still holds.
+func (s *stream) SendHeader(header metadata.MD) error {
+	if err := s.opened(); err != nil {
+		return err
+	}
+	return s.ServerStream.SendHeader(header)
+}
+
+// opened sees to it that something has been decided before the handler goes on.
+func (s *stream) opened() error {
+	if err := s.over(); err != nil {
+		return err
+	}
+	if s.verified.Load() != nil {
+		return nil
+	}
+	return s.decide(s.opening, nil)
+}

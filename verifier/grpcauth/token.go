@@ -1,0 +1,73 @@
+package grpcauth
+
+import (
+	"context"
+	"errors"
+
+	"google.golang.org/grpc/metadata"
+
+	"github.com/amaretti-go/amaretti/macaroon"
+	"github.com/amaretti-go/amaretti/macaroon/legacy"
+	"github.com/amaretti-go/amaretti/verifier"
+)
+
+const (
+	authorizationKey = "authorization"
+	lndKey           = "macaroon"
+
+	schemeRoom = 64 // for "Bearer", and for more space than anybody needs
+)
+
+var (
+	errBoth    = errors.New("grpcauth: both authorization and macaroon in the metadata")
+	errSeveral = errors.New("grpcauth: macaroon: more than one value")
+	errNotHex  = errors.New("grpcauth: macaroon: not the hexadecimal of version 2")
+	errTooLong = errors.New("grpcauth: more bytes than a token may have")
+)
+
+// credential reads the one token of a call.
+func (a *Auth) credential(ctx context.Context, operation string) (macaroon.Credential, error) {
+	values := metadata.ValueFromIncomingContext(ctx, authorizationKey)
+	if a.options.LND {
+		if hex := metadata.ValueFromIncomingContext(ctx, lndKey); len(hex) > 0 {
+			return a.lndCredential(ctx, operation, values, hex)
+		}
+	}
+	if len(values) == 1 && len(values[0]) > a.verifier.Limits().Text+schemeRoom {
+		return macaroon.Credential{}, a.verifier.Refuse(ctx, operation, verifier.OverLimit, errTooLong)
+	}
+	text, reason, err := verifier.Authorization(values)
+	if err != nil {
+		return macaroon.Credential{}, a.verifier.Refuse(ctx, operation, reason, err)
+	}
+	if !a.options.Import {
+		return a.verifier.Parse(ctx, text, operation)
+	}
+	// Our own form is one of those that it reads, under the same limits.
+	c, _, err := legacy.ImportWith([]byte(text), a.verifier.Limits())
+	if err != nil {
+		return macaroon.Credential{}, a.verifier.RefuseUnread(ctx, operation, err)
+	}
+	return c, nil
+}
+
+// lndCredential reads a token as lnd's clients send it.
+func (a *Auth) lndCredential(ctx context.Context, operation string, authorization, values []string) (macaroon.Credential, error) {
+	refuse := func(reason verifier.Reason, err error) (macaroon.Credential, error) {
+		return macaroon.Credential{}, a.verifier.Refuse(ctx, operation, reason, err)
+	}
+	switch {
+	case len(authorization) > 0:
+		return refuse(verifier.InvalidRequest, errBoth)
+	case len(values) > 1:
+		return refuse(verifier.InvalidRequest, errSeveral)
+	}
+	c, form, err := legacy.ImportWith([]byte(values[0]), a.verifier.Limits())
+	if err != nil {
+		return macaroon.Credential{}, a.verifier.RefuseUnread(ctx, operation, err)
+	}
+	if form != (legacy.Form{Encoding: legacy.V2Binary, Wrapping: legacy.Hex}) {
+		return refuse(verifier.NotMacaroon, errNotHex)
+	}
+	return c, nil
+}
