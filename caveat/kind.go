@@ -139,7 +139,8 @@ func (k Kind[T]) parse(argument string) (T, error) {
 	return want, err
 }
 
-func (k Kind[T]) check(ctx context.Context, req *Request, argument string) error {
+func (k Kind[T]) check(ctx context.Context, req *Request, argument string) (err error) {
+	defer recovered(&err)
 	want, err := k.parse(argument)
 	if err != nil {
 		return err
@@ -147,7 +148,8 @@ func (k Kind[T]) check(ctx context.Context, req *Request, argument string) error
 	return k.rule(ctx, req, want)
 }
 
-func (k Kind[T]) compile(argument string) (func(context.Context, *Request) error, error) {
+func (k Kind[T]) compile(argument string) (run func(context.Context, *Request) error, err error) {
+	defer recovered(&err)
 	want, err := k.parse(argument)
 	if err != nil {
 		return nil, err

@@ -77,8 +77,7 @@ func (r Registry) Check(ctx context.Context, req *Request, condition string) err
 	return about(condition, r.check(ctx, req, condition))
 }
 
-func (r Registry) check(ctx context.Context, req *Request, condition string) (err error) {
-	defer recovered(&err)
+func (r Registry) check(ctx context.Context, req *Request, condition string) error {
 	if err := ready(ctx, req); err != nil {
 		return err
 	}
@@ -99,7 +98,6 @@ func (r Registry) Compile(condition string) (Predicate, error) {
 }
 
 func (r Registry) compile(condition string) (run func(context.Context, *Request) error, err error) {
-	defer recovered(&err)
 	kind, argument, err := r.parse(condition)
 	if err != nil {
 		return nil, err
@@ -108,6 +106,11 @@ func (r Registry) compile(condition string) (run func(context.Context, *Request)
 }
 
 func (r Registry) parse(condition string) (Definition, string, error) {
+	for i := range standard {
+		if kind := &standard[i]; kind.begins(condition) {
+			return kind.Definition, condition[len(kind.name)+1:], nil
+		}
+	}
 	name, argument := nextWord(condition)
 	if kind, ok := r.lookup(name); ok {
 		return kind, argument, nil
@@ -130,7 +133,10 @@ func (r Registry) lookup(name string) (Definition, bool) {
 
 // ready refuses what no checker should have to think about.
 func ready(ctx context.Context, req *Request) error {
-	if req == nil {
+	switch {
+	case ctx == nil:
+		return absent("no context")
+	case req == nil:
 		return absent("no request")
 	}
 	return ctx.Err()

@@ -51,6 +51,13 @@ type entry struct {
 	Definition
 }
 
+// begins reports whether the condition is of this kind and has an argument. Most are of another, which its length
+// already tells.
+func (e *entry) begins(condition string) bool {
+	n := len(e.name)
+	return len(condition) > n && condition[n] == ' ' && condition[:n] == e.name
+}
+
 func list(kinds ...Definition) []entry {
 	entries := make([]entry, len(kinds))
 	for i, kind := range kinds {
@@ -164,6 +171,9 @@ func checkNever(context.Context, *Request, string) error {
 
 // checkListed holds if the fact is one of the words. It is then as well-formed as they are.
 func checkListed(what, fact, list string, words *wordsCodec) error {
+	if list == fact && words.valid(list) {
+		return nil // as most are, it is one word
+	}
 	listed, err := words.anyFits(list, fact, equal)
 	switch {
 	case err != nil || listed:
