@@ -24,9 +24,9 @@ func write(w http.ResponseWriter, status int, body any) {
 	w.Write(text)
 }
 
-func methodNotAllowed(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Allow", http.MethodPost)
-	write(w, http.StatusMethodNotAllowed, errorBody{Code: codeBadRequest, Message: "the method is not POST"})
+func methodNotAllowed(w http.ResponseWriter, allowed string) {
+	w.Header().Set("Allow", allowed)
+	write(w, http.StatusMethodNotAllowed, errorBody{Code: codeBadRequest, Message: "the method is not " + allowed})
 }
 
 var errTooManyFailures = errors.New(prefix + "too many requests of this client have failed")

@@ -1,10 +1,14 @@
 package dischargehttp
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -77,6 +81,15 @@ type Identity struct {
 	// Header is added to the requests: Authorization, or Cookie. It is not changed.
 	Header http.Header
 }
+
+// String tells the name, and not the header, which is a secret.
+func (i Identity) String() string { return "identity " + quote(i.Name) }
+
+// Format writes what String gives, whatever the verb.
+func (i Identity) Format(f fmt.State, _ rune) { io.WriteString(f, i.String()) }
+
+// LogValue gives what String gives.
+func (i Identity) LogValue() slog.Value { return slog.StringValue(i.String()) }
 
 const (
 	defaultTimeout            = 10 * time.Second
@@ -153,63 +166,85 @@ func (c *Client) gather(ctx context.Context, w macaroon.Wallet, payloads map[str
 	if w.IsZero() {
 		return macaroon.Wallet{}, macaroon.ErrInvalid
 	}
-	obtained := 0
+	if payloads = maps.Clone(payloads); payloads == nil {
+		payloads = make(map[string]string)
+	}
+	g := gathering{client: c, wallet: w, payloads: payloads, asker: make(map[string]string)}
+	for i := range w.Inspect().Len() {
+		g.note(w.Inspect().At(i), "")
+	}
 	for round := 0; ; round++ {
-		missing := w.Missing()
+		missing := g.wallet.Missing()
 		if len(missing) == 0 {
-			return w, nil
+			return g.wallet, nil
 		}
-		if round == c.options.Rounds || obtained+len(missing) > c.options.Discharges {
-			return macaroon.Wallet{}, &Error{missing[0].Location, fmt.Errorf("%w: %d obtained in %d rounds", ErrLoop, obtained, round)}
-		}
-		if err := eachOnce(w, missing); err != nil {
+		if err := g.check(missing, round); err != nil {
 			return macaroon.Wallet{}, err
 		}
 		for _, m := range missing {
-			discharge, err := c.obtain(ctx, m, payloads[m.CaveatID])
-			if err != nil {
+			if err := g.add(ctx, m); err != nil {
 				return macaroon.Wallet{}, &Error{m.Location, err}
 			}
-			if w, err = w.With(discharge.Macaroon); err != nil {
-				return macaroon.Wallet{}, &Error{m.Location, err}
-			}
-			payloads = withNested(payloads, discharge)
-			obtained++
 		}
 	}
 }
 
-// eachOnce refuses a wallet of which no verifier would accept what could be got for it: each discharge serves one
-// caveat. It also ends the loop of a third party that adds a caveat again which was discharged before.
-func eachOnce(w macaroon.Wallet, missing []macaroon.MissingDischarge) error {
+// gathering is a wallet that is being completed.
+type gathering struct {
+	client   *Client
+	wallet   macaroon.Wallet
+	obtained int
+	payloads map[string]string // what caveat ids stand for, where they do not say it themselves
+	asker    map[string]string // who wrote the caveat of an id: the location of a third party, or the caveat's own
+}
+
+// check refuses to go on where no verifier would accept the outcome, or where there may be no end.
+func (g *gathering) check(missing []macaroon.MissingDischarge, round int) error {
 	seen := make(map[string]bool)
-	for _, d := range w.Discharges() {
+	for _, d := range g.wallet.Discharges() {
 		seen[d.Identifier()] = true
 	}
-	for _, m := range missing {
-		if seen[m.CaveatID] {
-			return &Error{m.Location, fmt.Errorf("%w: two caveats have one id", ErrLoop)}
+	for i, m := range missing {
+		at := g.asker[m.CaveatID]
+		switch {
+		case seen[m.CaveatID]:
+			return &Error{at, ErrTwice}
+		case round == g.client.options.Rounds, g.obtained+i == g.client.options.Discharges:
+			return &Error{at, ErrTooMany}
 		}
 		seen[m.CaveatID] = true
 	}
 	return nil
 }
 
-// withNested adds what the caveats of a discharge stand for. What is known of other caveats it can't change.
-func withNested(payloads map[string]string, discharge BakeryMacaroon) map[string]string {
-	for _, c := range discharge.Macaroon.Inspect().Caveats().All() {
-		payload, found := discharge.Payloads[c.ID]
-		if _, known := payloads[c.ID]; !found || known || !c.ThirdParty() {
-			continue
-		}
-		next := make(map[string]string, len(payloads)+1) // the first one is the caller's
-		for id, payload := range payloads {
-			next[id] = payload
-		}
-		next[c.ID] = payload
-		payloads = next
+// add gets one discharge.
+func (g *gathering) add(ctx context.Context, m macaroon.MissingDischarge) error {
+	discharge, err := g.client.obtain(ctx, m, g.payloads[m.CaveatID])
+	if err != nil {
+		return err
 	}
-	return payloads
+	if g.wallet, err = g.wallet.With(discharge.Macaroon); err != nil {
+		return err
+	}
+	g.obtained++
+	for _, id := range g.note(discharge.Macaroon.Inspect(), m.Location) {
+		if payload := discharge.Payloads[id]; payload != "" {
+			g.payloads[id] = payload
+		}
+	}
+	return nil
+}
+
+// note notes whose caveats these are, and gives the ids of those that nobody's were: of the others a third party must
+// change nothing.
+func (g *gathering) note(m macaroon.UnverifiedMacaroon, asker string) (fresh []string) {
+	for _, c := range m.Caveats().All() {
+		if _, known := g.asker[c.ID]; !known && c.ThirdParty() {
+			g.asker[c.ID] = cmp.Or(asker, c.Location)
+			fresh = append(fresh, c.ID)
+		}
+	}
+	return fresh
 }
 
 // question is what is asked for, as whom.

@@ -14,8 +14,12 @@ var (
 	// ErrNotAllowed: the client may not go there. Anybody who holds a token can write any location into it.
 	ErrNotAllowed = errors.New(prefix + "not an allowed location")
 
-	// ErrLoop: discharges ask for further discharges without end, or at least for more than the client gets.
-	ErrLoop = errors.New(prefix + "discharges keep asking for further ones")
+	// ErrTooMany: more discharges are needed, or deeper ones, than the client gets for one wallet. The location is
+	// that of the third party whose discharge asked for one too many: if there is a loop it runs through there.
+	ErrTooMany = errors.New(prefix + "more discharges are needed than this client gets")
+
+	// ErrTwice: two caveats have one caveat id. No verifier accepts a discharge for both.
+	ErrTwice = errors.New(prefix + "a second caveat has the caveat id of another one")
 
 	// ErrInteraction: somebody has to act before there is a discharge, and in no way that the client can take
 	// part in.

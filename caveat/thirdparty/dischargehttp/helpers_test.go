@@ -101,6 +101,26 @@ func newClient(t testing.TB, options dischargehttp.ClientOptions, locations ...s
 	return c
 }
 
+// inProcess sends requests to a handler without a network, so that a test can have its own clock.
+func inProcess(h http.Handler) http.RoundTripper {
+	return roundTripper(func(r *http.Request) (*http.Response, error) {
+		in := r.Clone(r.Context())
+		if in.Body == nil {
+			in.Body = http.NoBody
+		}
+		in.RemoteAddr = "192.0.2.1:1234"
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, in)
+		response := w.Result()
+		response.Request = r
+		return response, r.Context().Err()
+	})
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
 // orders is the service that mints and verifies.
 type orders struct {
 	keys     *rootkey.Keyring

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
 
@@ -22,10 +24,17 @@ type Interactor interface {
 	Interact(ctx context.Context, challenge Challenge) (Token, error)
 }
 
-// Token is what an interaction ends with.
-type Token struct {
-	Kind, Value string
-}
+// Token is what an interaction ends with: a secret that prints as its kind.
+type Token struct{ Kind, Value string }
+
+// String tells the kind, and not the value.
+func (t Token) String() string { return "token of kind " + quote(t.Kind) }
+
+// Format writes what String gives, whatever the verb.
+func (t Token) Format(f fmt.State, _ rune) { io.WriteString(f, t.String()) }
+
+// LogValue gives what String gives.
+func (t Token) LogValue() slog.Value { return slog.StringValue(t.String()) }
 
 // Challenge is what a third party said about an interaction.
 type Challenge struct {
@@ -39,7 +48,7 @@ func (c Challenge) Location() string { return c.session.place.location }
 // Decode reads what the third party said for this kind of interaction, as encoding/json does.
 func (c Challenge) Decode(to any) error {
 	if err := json.Unmarshal(c.info, to); err != nil {
-		return badResponse("an interaction of kind whose description can't be read")
+		return badResponse("the description of an interaction can't be read")
 	}
 	return nil
 }
@@ -65,6 +74,9 @@ func (c Challenge) send(ctx context.Context, method, to string, form url.Values,
 
 // wait waits until somebody has acted, and gives the token.
 func (c Challenge) wait(ctx context.Context, at string) (Token, error) {
+	if at == "" {
+		return Token{}, badResponse("an interaction without a URL to wait at")
+	}
 	header := c.session.header.Clone()
 	header.Set(prefer, fmt.Sprintf("wait=%d", waitSeconds))
 	for {

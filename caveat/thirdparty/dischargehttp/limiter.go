@@ -1,6 +1,8 @@
 package dischargehttp
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"sync"
@@ -74,15 +76,19 @@ func (l *limiter) makeRoom(now time.Time) {
 	}
 }
 
-// maxClient bounds what is remembered of one client.
+// maxClient bounds what is remembered of one client in bytes.
 const maxClient = 128
 
+// client tells who sent a request apart from others.
 func (s *Service) client(r *http.Request) string {
-	if s.options.Client != nil {
-		client := s.options.Client(r)
-		return client[:min(len(client), maxClient)]
+	if s.options.Client == nil {
+		return network(r.RemoteAddr)
 	}
-	return network(r.RemoteAddr)
+	client := s.options.Client(r)
+	if len(client) > maxClient {
+		client = fmt.Sprintf("%x", sha256.Sum256([]byte(client)))
+	}
+	return client
 }
 
 // network gives what one client has as its own: an address, or of IPv6 a network of 64 bits.

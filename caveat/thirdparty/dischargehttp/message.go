@@ -160,8 +160,8 @@ func importMacaroon(data []byte) (m macaroon.Macaroon, version int, err error) {
 	if err != nil {
 		return macaroon.Macaroon{}, 0, err
 	}
-	if credential.Inspect().Len() != 1 {
-		return macaroon.Macaroon{}, 0, errors.New(prefix + "macaroon: several, want one")
+	if form.Wrapping == legacy.JSONArray {
+		return macaroon.Macaroon{}, 0, errors.New(prefix + "macaroon: an array")
 	}
 	wallet, err := credential.Wallet()
 	if err != nil {

@@ -119,11 +119,11 @@ func single(form url.Values, name string) (string, error) {
 	return "", bad(name + ": given more than once")
 }
 
-// protocolVersion gives the version that a client speaks, and of one newer than all the newest. A header that is
-// absent or not a number means the first version there was.
+// protocolVersion gives the version that a client speaks, and of one newer than all the newest. Where it does not say
+// one number it is the first version there was.
 func protocolVersion(h http.Header) int {
 	version, err := strconv.ParseUint(h.Get(versionHeader), 10, 31)
-	if err != nil {
+	if err != nil || len(h.Values(versionHeader)) != 1 {
 		return 0
 	}
 	return min(int(version), maxVersion)

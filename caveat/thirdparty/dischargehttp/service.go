@@ -160,7 +160,7 @@ func NewService(discharger *thirdparty.Discharger, checker thirdparty.Checker, o
 	s.failures = limiter{most: s.options.Failures}
 	s.mux = http.NewServeMux()
 	s.mux.HandleFunc("POST /discharge", s.discharge)
-	s.mux.HandleFunc("/discharge", methodNotAllowed)
+	s.mux.HandleFunc("/discharge", func(w http.ResponseWriter, _ *http.Request) { methodNotAllowed(w, http.MethodPost) })
 	s.mux.HandleFunc("GET /discharge/info", s.info)
 	s.mux.HandleFunc("GET /publickey", s.publicKey)
 	if options.Flows != nil {
@@ -170,8 +170,12 @@ func NewService(discharger *thirdparty.Discharger, checker thirdparty.Checker, o
 	return s, nil
 }
 
-// Party gives what whoever adds caveats for this third party has to know, if clients find it at location.
+// Party gives what whoever adds caveats for this third party has to know, if clients find it at location. It is not
+// complete, so that nothing is sealed to it, if s is the zero Service.
 func (s *Service) Party(location string) thirdparty.Party {
+	if s.discharger == nil {
+		return thirdparty.Party{}
+	}
 	return thirdparty.Party{Location: location, Key: s.discharger.Keys().Advertised(), Version: maxVersion}
 }
 

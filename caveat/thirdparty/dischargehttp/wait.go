@@ -39,6 +39,10 @@ var errUnknownWait = errors.New("a client waits for a flow that is not there")
 
 // await gives a flow that was completed, or answers and gives nil.
 func (s *Service) await(w http.ResponseWriter, r *http.Request) *flow {
+	if r.Method != http.MethodGet { // a pattern for GET lets HEAD in, and an answer is given once
+		methodNotAllowed(w, http.MethodGet)
+		return nil
+	}
 	record := Record{Client: s.client(r)}
 	if left := s.failures.wait(record.Client, time.Now()); left > 0 {
 		tooManyFailures(w, left)

@@ -1,0 +1,358 @@
+package dischargehttp_test
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/amaretti-go/amaretti/caveat/thirdparty"
+	"github.com/amaretti-go/amaretti/caveat/thirdparty/dischargehttp"
+)
+
+// challenge is what a client is told if somebody has to act.
+type challenge struct {
+	Code string
+	Info struct {
+		InteractionMethods map[string]struct{ VisitURL, WaitTokenURL string }
+		VisitURL, WaitURL  string
+	}
+}
+
+// begin asks for a discharge and gives the challenge.
+func begin(t testing.TB, h http.Handler, c call) challenge {
+	response := do(h, c)
+	require.Equal(t, http.StatusUnauthorized, response.StatusCode)
+	require.Equal(t, "Macaroon", response.Header.Get("WWW-Authenticate"))
+	require.Equal(t, "application/json", response.Header.Get("Content-Type"))
+	var got challenge
+	require.NoError(t, json.Unmarshal([]byte(text(t, response)), &got))
+	require.Equal(t, "interaction required", got.Code)
+	return got
+}
+
+// flowOf gives the secret that a URL has.
+func flowOf(t testing.TB, at string) string {
+	u, err := url.Parse(at)
+	require.NoError(t, err)
+	secret := u.Query().Get("flow")
+	require.Len(t, secret, 43, "32 random bytes")
+	return secret
+}
+
+func newFlows(t testing.TB, visit string, options dischargehttp.FlowOptions) *dischargehttp.Flows {
+	flows, err := dischargehttp.NewFlows(visit, options)
+	require.NoError(t, err)
+	return flows
+}
+
+func asked(id string) call {
+	return call{version: "3", form: url.Values{"id64": {rawURL64(id)}}}
+}
+
+// tokenOf reads what a client gets for waiting.
+func tokenOf(t testing.TB, response *http.Response) (kind, token string) {
+	body := text(t, response)
+	require.Equal(t, http.StatusOK, response.StatusCode, body)
+	var got struct{ Kind, Token64 string }
+	require.NoError(t, json.Unmarshal([]byte(body), &got))
+	raw, err := base64.StdEncoding.DecodeString(got.Token64)
+	require.NoError(t, err)
+	return got.Kind, string(raw)
+}
+
+func waitAt(path, secret string, header ...string) call {
+	c := call{method: http.MethodGet, path: path, query: url.Values{"flow": {secret}}, header: http.Header{}}
+	for i := 0; i < len(header); i += 2 {
+		c.header.Set(header[i], header[i+1])
+	}
+	return c
+}
+
+func redeem(id, kind, token string) call {
+	c := asked(id)
+	c.form.Set("token-kind", kind)
+	c.form.Set("token64", rawURL64(token))
+	return c
+}
+
+// Everything that a flow tells a client is unguessable, works once, and is good for one thing only.
+func TestFlowIsOneShot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		flows := newFlows(t, "https://login.example/start?tenant=acme", dischargehttp.FlowOptions{Location: "https://id.example/identity/"})
+		s := newService(t, afterInteraction, dischargehttp.ServiceOptions{Flows: flows})
+		id, other := caveatFor(t, s, 3, isMember), caveatFor(t, s, 3, isMember)
+		c := begin(t, s, asked(id))
+		method := c.Info.InteractionMethods["browser-window"]
+		require.True(t, strings.HasPrefix(method.VisitURL, "https://login.example/start?"))
+		require.Contains(t, method.VisitURL, "tenant=acme")
+		require.True(t, strings.HasPrefix(method.WaitTokenURL, "https://id.example/identity/discharge/wait-token?flow="))
+		require.Equal(t, method.VisitURL, c.Info.VisitURL)
+		require.True(t, strings.HasPrefix(c.Info.WaitURL, "https://id.example/identity/discharge/wait?flow="))
+		visit, wait := flowOf(t, method.VisitURL), flowOf(t, method.WaitTokenURL)
+		require.NotEqual(t, visit, wait, "who acts must not be able to wait, nor the other way round")
+
+		// Not yet, and not with the other secret.
+		response := do(s, waitAt("/discharge/wait-token", wait, "Prefer", "respond-async, wait=20"))
+		require.Equal(t, http.StatusAccepted, response.StatusCode)
+		require.Equal(t, "1", response.Header.Get("Retry-After"))
+		require.Equal(t, http.StatusNotFound, do(s, waitAt("/discharge/wait-token", visit)).StatusCode)
+		require.ErrorIs(t, flows.Complete(wait, "mallory"), dischargehttp.ErrFlow)
+		_, found := flows.Find(wait)
+		require.False(t, found)
+
+		flow, found := flows.Find(visit)
+		require.True(t, found)
+		require.Equal(t, isMember, flow.Question.Condition)
+		require.Equal(t, "192.0.2.1", flow.Client)
+		require.Error(t, flows.Complete(visit, nil))
+
+		// A client that waits longer, as the bakery's do, gets the answer when it is there.
+		waiting := make(chan *http.Response)
+		go func() { waiting <- do(s, waitAt("/discharge/wait-token", wait)) }()
+		synctest.Wait()
+		require.NoError(t, flows.Complete(visit, "ann"))
+		kind, token := tokenOf(t, <-waiting)
+		require.Equal(t, "browser-window", kind)
+
+		// Once each.
+		require.ErrorIs(t, flows.Complete(visit, "mallory"), dischargehttp.ErrFlow)
+		require.ErrorIs(t, flows.Refuse(visit), dischargehttp.ErrFlow)
+		_, found = flows.Find(visit)
+		require.False(t, found)
+		require.Equal(t, http.StatusNotFound, do(s, waitAt("/discharge/wait-token", wait)).StatusCode)
+		require.Equal(t, http.StatusNotFound, do(s, waitAt("/discharge/wait", wait)).StatusCode)
+		require.Equal(t, http.StatusUnauthorized, do(s, redeem(id, "agent", token)).StatusCode)
+		response = do(s, redeem(id, kind, token))
+		require.Equal(t, http.StatusOK, response.StatusCode)
+		require.Contains(t, text(t, response), "declared user ann")
+		require.Equal(t, http.StatusUnauthorized, do(s, redeem(id, kind, token)).StatusCode)
+
+		// For the caveat that it was begun for; trying another one ends it.
+		c = begin(t, s, asked(id))
+		require.NoError(t, flows.Complete(flowOf(t, c.Info.VisitURL), "ann"))
+		kind, token = tokenOf(t, do(s, waitAt("/discharge/wait-token", flowOf(t, c.Info.InteractionMethods["browser-window"].WaitTokenURL))))
+		require.Equal(t, http.StatusUnauthorized, do(s, redeem(other, kind, token)).StatusCode)
+		require.Equal(t, http.StatusUnauthorized, do(s, redeem(id, kind, token)).StatusCode)
+	})
+}
+
+// Older clients wait for the discharge itself.
+func TestFlowOfOlderClient(t *testing.T) {
+	var told records
+	flows := newFlows(t, "login", dischargehttp.FlowOptions{})
+	s := newService(t, afterInteraction, dischargehttp.ServiceOptions{Flows: flows, Audit: told.audit})
+	id := caveatFor(t, s, 3, isMember)
+	older := asked(id)
+	older.version = "2"
+	c := begin(t, s, older)
+	require.True(t, strings.HasPrefix(c.Info.VisitURL, "login?flow="))
+	require.True(t, strings.HasPrefix(c.Info.WaitURL, "discharge/wait?flow="))
+	require.NoError(t, flows.Complete(flowOf(t, c.Info.VisitURL), "ann"))
+	response := do(s, waitAt("/discharge/wait", flowOf(t, c.Info.WaitURL)))
+	body := text(t, response)
+	require.Equal(t, http.StatusOK, response.StatusCode, body)
+	var got struct{ Macaroon dischargehttp.BakeryMacaroon }
+	require.NoError(t, json.Unmarshal([]byte(body), &got))
+	require.Equal(t, id, got.Macaroon.Macaroon.Identifier())
+	require.Equal(t, 2, got.Macaroon.Version)
+	require.Contains(t, body, "declared user ann")
+	require.Equal(t, http.StatusNotFound, do(s, waitAt("/discharge/wait", flowOf(t, c.Info.WaitURL))).StatusCode)
+
+	all := told.all()
+	require.Len(t, all, 3)
+	require.ErrorIs(t, all[0].Err, dischargehttp.ErrInteractionRequired)
+	require.NoError(t, all[1].Err)
+	require.Equal(t, "ann", all[1].Question.Caller)
+	require.Error(t, all[2].Err)
+}
+
+// The answer of a flow is not taken by a request that would not see it.
+func TestFlowIsNotTakenByHead(t *testing.T) {
+	flows := newFlows(t, "login", dischargehttp.FlowOptions{})
+	s := newService(t, afterInteraction, dischargehttp.ServiceOptions{Flows: flows})
+	c := begin(t, s, asked(caveatFor(t, s, 3, isMember)))
+	require.NoError(t, flows.Complete(flowOf(t, c.Info.VisitURL), "ann"))
+	head := waitAt("/discharge/wait", flowOf(t, c.Info.WaitURL))
+	head.method = http.MethodHead
+	require.Equal(t, http.StatusMethodNotAllowed, do(s, head).StatusCode)
+	require.Equal(t, http.StatusOK, do(s, waitAt("/discharge/wait", flowOf(t, c.Info.WaitURL))).StatusCode)
+}
+
+func TestFlowRefused(t *testing.T) {
+	flows := newFlows(t, "login", dischargehttp.FlowOptions{})
+	s := newService(t, afterInteraction, dischargehttp.ServiceOptions{Flows: flows})
+	for _, path := range []string{"/discharge/wait-token", "/discharge/wait"} {
+		c := begin(t, s, asked(caveatFor(t, s, 3, isMember)))
+		require.NoError(t, flows.Refuse(flowOf(t, c.Info.VisitURL)))
+		waitURL := c.Info.WaitURL
+		if path == "/discharge/wait-token" {
+			waitURL = c.Info.InteractionMethods["browser-window"].WaitTokenURL
+		}
+		response := do(s, waitAt(path, flowOf(t, waitURL)))
+		require.Equal(t, http.StatusUnauthorized, response.StatusCode)
+		require.Equal(t, `{"Code":"permission denied","Message":"cannot discharge"}`, text(t, response))
+	}
+}
+
+// A flow ends when its time is over, however far it has come, and so does its token.
+func TestFlowExpires(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		flows := newFlows(t, "login", dischargehttp.FlowOptions{Lifetime: 5 * time.Minute})
+		s := newService(t, afterInteraction, dischargehttp.ServiceOptions{Flows: flows})
+		id := caveatFor(t, s, 3, isMember)
+
+		c := begin(t, s, asked(id))
+		waiting := make(chan *http.Response)
+		go func() { waiting <- do(s, waitAt("/discharge/wait", flowOf(t, c.Info.WaitURL))) }()
+		require.Equal(t, http.StatusNotFound, (<-waiting).StatusCode, "when it has expired and not before")
+		_, found := flows.Find(flowOf(t, c.Info.VisitURL))
+		require.False(t, found)
+		require.ErrorIs(t, flows.Complete(flowOf(t, c.Info.VisitURL), "ann"), dischargehttp.ErrFlow)
+
+		for late, status := range map[time.Duration]int{time.Minute - 1: http.StatusOK, time.Minute: http.StatusUnauthorized} {
+			c = begin(t, s, asked(id))
+			time.Sleep(5*time.Minute - 1)
+			require.NoError(t, flows.Complete(flowOf(t, c.Info.VisitURL), "ann"))
+			kind, token := tokenOf(t, do(s, waitAt("/discharge/wait-token", flowOf(t, c.Info.InteractionMethods["browser-window"].WaitTokenURL))))
+			time.Sleep(late)
+			require.Equal(t, status, do(s, redeem(id, kind, token)).StatusCode)
+		}
+	})
+}
+
+// Where the application tells clients apart, only the one that began a flow can end it.
+func TestFlowIsOfItsClient(t *testing.T) {
+	flows := newFlows(t, "login", dischargehttp.FlowOptions{})
+	s := newService(t, afterInteraction, dischargehttp.ServiceOptions{Flows: flows,
+		Client: func(r *http.Request) string { return r.Header.Get("X-Client") + strings.Repeat("long", 100) }})
+	id := caveatFor(t, s, 3, isMember)
+	from := func(c call, client string) call {
+		if c.header == nil {
+			c.header = http.Header{}
+		}
+		c.header.Set("X-Client", client)
+		return c
+	}
+	c := begin(t, s, from(asked(id), "a"))
+	wait := flowOf(t, c.Info.InteractionMethods["browser-window"].WaitTokenURL)
+	require.NoError(t, flows.Complete(flowOf(t, c.Info.VisitURL), "ann"))
+	require.Equal(t, http.StatusNotFound, do(s, from(waitAt("/discharge/wait-token", wait), "b")).StatusCode)
+	kind, token := tokenOf(t, do(s, from(waitAt("/discharge/wait-token", wait), "a")))
+	require.Equal(t, http.StatusUnauthorized, do(s, from(redeem(id, kind, token), "b")).StatusCode)
+	require.Equal(t, http.StatusUnauthorized, do(s, from(redeem(id, kind, token), "a")).StatusCode, "it was tried")
+}
+
+// Flows are so many and no more: a client's own oldest goes first, and others are not pushed out.
+func TestFlowsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		flows := newFlows(t, "login", dischargehttp.FlowOptions{Most: 4, MostPerClient: 2, Lifetime: time.Minute})
+		s := newService(t, afterInteraction, dischargehttp.ServiceOptions{Flows: flows})
+		id := caveatFor(t, s, 3, isMember)
+		from := func(remote string) string {
+			c := asked(id)
+			c.remote = remote
+			return flowOf(t, begin(t, s, c).Info.VisitURL)
+		}
+		alive := func(visit string) bool { _, found := flows.Find(visit); return found }
+
+		first, second, third := from("192.0.2.1:1"), from("192.0.2.1:2"), from("192.0.2.1:3")
+		require.False(t, alive(first))
+		require.True(t, alive(second))
+		require.True(t, alive(third))
+		other := from("[2001:db8::1]:1")
+		require.True(t, alive(from("[2001:db8::ffff:1]:1")), "of one network")
+		require.True(t, alive(other))
+
+		c := asked(id)
+		c.remote = "192.0.2.2:1"
+		response := do(s, c)
+		require.Equal(t, http.StatusServiceUnavailable, response.StatusCode)
+		require.Equal(t, "1", response.Header.Get("Retry-After"))
+		require.True(t, alive(second))
+
+		time.Sleep(2 * time.Minute)
+		require.True(t, alive(from("192.0.2.2:1")), "there is room again")
+	})
+}
+
+// Somebody else acts, whom the application asks. The client polls meanwhile, without a browser.
+func TestPoll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begun := make(chan dischargehttp.Flow, 1)
+		flows := newFlows(t, "", dischargehttp.FlowOptions{Began: func(_ context.Context, f dischargehttp.Flow) error { begun <- f; return nil }})
+		s := newService(t, afterInteraction, dischargehttp.ServiceOptions{Flows: flows})
+		c := newClient(t, dischargehttp.ClientOptions{Base: inProcess(s)}, "https://id.example")
+		o := newOrders(t)
+		w := o.wallet(t, thirdparty.NewCaveat(s.Party("https://id.example"), isMember).Attesting("user"))
+		go func() {
+			f := <-begun
+			time.Sleep(2 * time.Minute)
+			if err := flows.Complete(f.ID, "ann"); err != nil {
+				t.Error(err)
+			}
+		}()
+		w, err := c.Discharge(t.Context(), w)
+		require.NoError(t, err)
+		require.Equal(t, "ann", o.user(t, w))
+	})
+}
+
+// Nobody acts: the client gives up when its own time is over.
+func TestPollInVain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		flows := newFlows(t, "", dischargehttp.FlowOptions{})
+		s := newService(t, afterInteraction, dischargehttp.ServiceOptions{Flows: flows})
+		c := newClient(t, dischargehttp.ClientOptions{Base: inProcess(s)}, "https://id.example")
+		_, err := c.Discharge(t.Context(), newOrders(t).wallet(t, thirdparty.NewCaveat(s.Party("https://id.example"), isMember)))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+	})
+}
+
+// What cannot begin leaves nothing behind.
+func TestFlowThatCannotBegin(t *testing.T) {
+	var ids []string
+	var told records
+	flows := newFlows(t, "login", dischargehttp.FlowOptions{Most: 1, Began: func(_ context.Context, f dischargehttp.Flow) error {
+		ids = append(ids, f.ID)
+		return errors.New("nobody to ask")
+	}})
+	s := newService(t, afterInteraction, dischargehttp.ServiceOptions{Flows: flows, Audit: told.audit})
+	for range 2 {
+		response := do(s, asked(caveatFor(t, s, 3, isMember)))
+		require.Equal(t, http.StatusUnauthorized, response.StatusCode)
+		require.Empty(t, response.Header.Get("WWW-Authenticate"))
+	}
+	require.Len(t, ids, 2)
+	_, found := flows.Find(ids[0])
+	require.False(t, found)
+	for _, record := range told.all() {
+		require.ErrorContains(t, record.Err, "nobody to ask")
+	}
+}
+
+func TestNewFlowsRefuses(t *testing.T) {
+	for name, row := range map[string]struct {
+		visit   string
+		options dischargehttp.FlowOptions
+	}{
+		"a script":                  {"javascript:alert(1)", dischargehttp.FlowOptions{}},
+		"a user":                    {"https://a@id.example/", dischargehttp.FlowOptions{}},
+		"not a URL":                 {"https://id.example/%zz", dischargehttp.FlowOptions{}},
+		"negative lifetime":         {"login", dischargehttp.FlowOptions{Lifetime: -1}},
+		"negative most":             {"login", dischargehttp.FlowOptions{Most: -1}},
+		"negative most of a client": {"login", dischargehttp.FlowOptions{MostPerClient: -1}},
+		"a location with a query":   {"login", dischargehttp.FlowOptions{Location: "https://id.example?x"}},
+	} {
+		_, err := dischargehttp.NewFlows(row.visit, row.options)
+		require.Error(t, err, name)
+	}
+}
