@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/amaretti-go/amaretti/internal/origin"
 	"github.com/amaretti-go/amaretti/macaroon"
 )
 
@@ -16,6 +17,18 @@ import (
 // one that is slow belongs behind [Refresh].
 type Source interface {
 	Wallet(ctx context.Context, target string) (macaroon.Wallet, error)
+}
+
+// Target gives an origin, as people write it, in the spelling that sources are asked
+// with: "https://orders.internal:443" for "https://Orders.internal". It is for requests
+// that are sent by other means; see [Prepare]. A URL with more than scheme, host and
+// port is an error.
+func Target(text string) (string, error) {
+	o, err := origin.Parse(text)
+	if err != nil {
+		return "", fmt.Errorf("client: origin %.64q: %w", text, err)
+	}
+	return string(o), nil
 }
 
 // SourceFunc is a function that is a Source.

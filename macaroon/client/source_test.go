@@ -400,6 +400,20 @@ func TestRefreshKeepsFewTargets(t *testing.T) {
 	require.Error(t, err)
 }
 
+func TestTarget(t *testing.T) {
+	target, err := client.Target("HTTPS://Orders.Internal/")
+	require.NoError(t, err)
+	require.Equal(t, "https://orders.internal:443", target)
+	again, err := client.Target(target)
+	require.NoError(t, err)
+	require.Equal(t, target, again)
+	for _, text := range []string{"", "orders.internal", "https://orders.internal/7", "https://u@orders.internal", "ftp://orders.internal"} {
+		target, err := client.Target(text)
+		require.Error(t, err, text)
+		require.Empty(t, target)
+	}
+}
+
 func TestForward(t *testing.T) {
 	ctx := t.Context()
 	_, err := client.Forward(ctx)
