@@ -44,14 +44,16 @@ func Extract[M any](f func(M) (operation, resource string)) Extractor {
 
 // listed gives the operation of a method that is in the table.
 func (a *Auth) listed(method string) (operation string, found bool) {
-	if operation, found = a.options.Operations[method]; found {
-		return operation, true
+	return lookUp(a.options.Operations, method)
+}
+
+// lookUp finds what a table has for a method, or else for its service.
+func lookUp[T any](table map[string]T, method string) (value T, found bool) {
+	if value, found = table[method]; found || !twoSlashes(method) {
+		return value, found
 	}
-	if !twoSlashes(method) {
-		return "", false
-	}
-	operation, found = a.options.Operations[method[:strings.LastIndexByte(method, '/')]+"/*"]
-	return operation, found
+	value, found = table[method[:strings.LastIndexByte(method, '/')]+"/*"]
+	return value, found
 }
 
 // operation asks the application about a method that is not in the table.
