@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"text/tabwriter"
@@ -33,13 +34,13 @@ const onward = "Onward-Token"
 func main() {
 	ctx := context.Background()
 
-	// Orders and inventory verify with the same keys, as parts of one platform that trust
-	// each other to mint. Services that don't have keys of their own, and the gateway holds
-	// a token of each.
+	// The services are parts of one platform, and here of one program, that trust each other
+	// with its root keys. Those that don't would ask a key service for signatures, which can be the
+	// source of a verifier just as well.
 	keys := rootkey.InMemory()
 	stolen := &thief{}
 
-	inventory := serve(keys, "inventory", "stock.read", "GET /stock/{item}", stolen,
+	inventory := serve(keys, stolen, "inventory", httpauth.Options{}, "GET /stock/{item}", "stock.read",
 		func(w http.ResponseWriter, r *http.Request) {
 			fmt.Fprintf(w, "12 %s in stock", r.PathValue("item"))
 		})
@@ -52,53 +53,74 @@ func main() {
 			return macaroon.Wallet{}, err
 		}
 		return credential.Wallet()
-	}))
-	orders := serve(keys, "orders", "orders.read", "GET /orders/{id}", stolen,
+	}), client.Options{})
+	orders := serve(keys, stolen, "orders", httpauth.Options{}, "GET /orders/{id}", "orders.read",
 		func(w http.ResponseWriter, r *http.Request) {
 			who, _ := httpauth.FromContext(r.Context())
 			ctx := context.WithValue(r.Context(), onwardKey{}, r.Header.Get(onward))
-			answer, err := get(ctx, toInventory, inventory+"/stock/eggs", "")
+			stock, err := get(ctx, toInventory, inventory+"/stock/eggs", "")
 			if err != nil {
-				answer = "nothing"
+				stock = "nothing"
 			}
-			fmt.Fprintf(w, "order %s of %s: eggs; inventory says: %s", r.PathValue("id"), who.Subject(), answer)
+			fmt.Fprintf(w, "order %s of %s: eggs; inventory says: %s", r.PathValue("id"), who.Subject(), stock)
 		})
 
-	// The gateway holds the token of a user's session. It makes two siblings of it,
-	// before anything is sent: one for each service that will check one.
-	session := must(keys.Mint(ctx, macaroon.Grant{Subject: "alice"}, caveat.ExpiresIn(time.Hour),
-		caveat.Audience("orders", "inventory"), caveat.Operations("orders.*", "stock.*")))
-	forOrders := must(session.Attenuate(caveat.Audience("orders"), caveat.Operations("orders.read")))
-	forInventory := must(session.Attenuate(caveat.Audience("inventory"), caveat.Operations("stock.read"), caveat.ExpiresIn(5*time.Second)))
-	toOrders := httpClient(orders, client.Static(must(macaroon.NewWallet(forOrders))))
+	// The gateway makes two siblings of the token that came in: one for orders to check, and
+	// one for orders to spend at inventory.
+	toOrders := httpClient(orders, client.Forwarding(caveat.Audience("orders"), caveat.Operations("orders.read")), client.Options{})
+	gateway := serve(keys, stolen, "gateway", httpauth.Options{Forward: true}, "GET /orders/{id}", "orders.read",
+		func(w http.ResponseWriter, r *http.Request) {
+			forInventory, err := client.Forward(r.Context(),
+				caveat.Audience("inventory"), caveat.Operations("stock.read"), caveat.ExpiresIn(seconds))
+			if err != nil {
+				http.Error(w, "can't forward", http.StatusInternalServerError)
+				return
+			}
+			answer, err := get(r.Context(), toOrders, orders+"/orders/"+r.PathValue("id"), must(forInventory.Encode()))
+			if err != nil {
+				http.Error(w, "no answer from orders", http.StatusBadGateway)
+				return
+			}
+			io.WriteString(w, answer)
+		})
 
-	fmt.Println("Alice asks the gateway for order 7. The gateway asks orders, orders asks inventory:")
-	fmt.Println(" ", must(get(ctx, toOrders, orders+"/orders/7", must(forInventory.Encode()))))
+	// Alice's client holds the token of her session. It may not narrow it to method and path, since these
+	// differ at each hop and caveats add up.
+	session := must(keys.Mint(ctx, macaroon.Grant{Subject: "alice"}, caveat.ExpiresIn(time.Hour),
+		caveat.Audience("gateway", "orders", "inventory"), caveat.Operations("orders.*", "stock.*")))
+	alice := httpClient(gateway, client.Static(must(macaroon.NewWallet(session))), client.Options{AnyMethod: true, AnyPath: true})
+
+	fmt.Println("Alice asks the gateway for order 7, the gateway asks orders, orders asks inventory:")
+	fmt.Println(" ", must(get(ctx, alice, gateway+"/orders/7", "")))
 	fmt.Println()
 
-	fmt.Println("Every token that was on the wire, and what a thief could have done with it:")
+	fmt.Println("What a thief could have done with each token:")
 	fmt.Println()
 	stolen.table(orders, inventory, []row{
-		{"the session, which never left the gateway", must(session.Encode())},
+		{"the session, which stays with Alice", must(session.Encode())},
+		{"Alice to gateway", stolen.token("gateway")},
 		{"gateway to orders", stolen.token("orders")},
-		{"gateway to orders, for inventory", must(forInventory.Encode())},
+		{"gateway to orders, for inventory", stolen.onward("orders")},
 		{"orders to inventory", stolen.token("inventory")},
 	})
 
 	fmt.Println()
 	fmt.Println("Why siblings? Audiences intersect: a token narrowed to orders and then to inventory")
 	fmt.Println("is good for neither, whoever narrows it.")
-	both := must(forOrders.Attenuate(caveat.Audience("inventory")))
+	both := must(session.Attenuate(caveat.Audience("orders"), caveat.Audience("inventory")))
 	fmt.Println("  at orders:   ", try(orders+"/orders/7", must(both.Encode())))
 	fmt.Println("  at inventory:", try(inventory+"/stock/eggs", must(both.Encode())))
 }
 
+// seconds is how long a token lives that was on the wire.
+const seconds = 5 * time.Second
+
 type onwardKey struct{}
 
 // serve starts a service of one protected route and gives its URL.
-func serve(keys *rootkey.Keyring, name, operation, pattern string, watch *thief, handler http.HandlerFunc) string {
+func serve(keys *rootkey.Keyring, watch *thief, name string, options httpauth.Options, pattern, operation string, handler http.HandlerFunc) string {
 	v := must(verifier.New(keys, name, verifier.Options{Now: watch.now}))
-	auth := must(httpauth.New(v, httpauth.Options{}))
+	auth := must(httpauth.New(v, options))
 	mux := http.NewServeMux()
 	mux.Handle(pattern, watch.see(name, auth.RequireFunc(operation, handler)))
 	listener := must(net.Listen("tcp", "127.0.0.1:0"))
@@ -107,10 +129,10 @@ func serve(keys *rootkey.Keyring, name, operation, pattern string, watch *thief,
 	return "http://" + listener.Addr().String()
 }
 
-// httpClient authorises what it sends to a service: each request by a token for its
-// method and path, and for five seconds.
-func httpClient(url string, source client.Source) *http.Client {
-	return &http.Client{Transport: must(client.New([]string{url}, source, client.Options{Lifetime: 5 * time.Second}))}
+// httpClient authorises what it sends to a service: each request by a token made for it.
+func httpClient(url string, source client.Source, options client.Options) *http.Client {
+	options.Lifetime = seconds
+	return &http.Client{Transport: must(client.New([]string{url}, source, options))}
 }
 
 // get asks a service, and hands it a token for the next hop if there is one.
@@ -133,7 +155,7 @@ type thief struct {
 	ahead atomic.Int64 // nanoseconds that the services' clocks are ahead: nobody else wants to wait
 
 	mu   sync.Mutex
-	seen map[string]string // the first Authorization header, by service
+	seen map[string]http.Header // of the first request, by service
 }
 
 func (t *thief) now() time.Time { return time.Now().Add(time.Duration(t.ahead.Load())) }
@@ -142,10 +164,10 @@ func (t *thief) see(service string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		t.mu.Lock()
 		if t.seen == nil {
-			t.seen = map[string]string{}
+			t.seen = map[string]http.Header{}
 		}
-		if _, seen := t.seen[service]; !seen {
-			t.seen[service] = r.Header.Get("Authorization")
+		if t.seen[service] == nil {
+			t.seen[service] = r.Header.Clone()
 		}
 		t.mu.Unlock()
 		next.ServeHTTP(w, r)
@@ -153,26 +175,32 @@ func (t *thief) see(service string, next http.Handler) http.Handler {
 }
 
 func (t *thief) token(service string) string {
+	return strings.TrimPrefix(t.header(service).Get("Authorization"), "Bearer ")
+}
+
+func (t *thief) onward(service string) string { return t.header(service).Get(onward) }
+
+func (t *thief) header(service string) http.Header {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.seen[service][len("Bearer "):]
+	return t.seen[service]
 }
 
 // row is a stolen token.
 type row struct{ name, token string }
 
-// table tries each token at each service, now and when five seconds have passed.
+// table tries each token at each service, now and a while later.
 func (t *thief) table(orders, inventory string, rows []row) {
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "stolen\torder 7\torder 8\teggs\tham\tany of these 5 s later")
+	fmt.Fprintln(w, "stolen\torder 7\torder 8\teggs\tham\t6 s later")
 	for _, row := range rows {
 		fmt.Fprint(w, row.name)
-		later := "no"
+		later := "nothing"
 		for _, url := range []string{orders + "/orders/7", orders + "/orders/8", inventory + "/stock/eggs", inventory + "/stock/ham"} {
 			fmt.Fprint(w, "\t", try(url, row.token))
-			t.ahead.Store(int64(6 * time.Second))
+			t.ahead.Store(int64(seconds + time.Second))
 			if try(url, row.token) == "yes" {
-				later = "yes"
+				later = "the same"
 			}
 			t.ahead.Store(0)
 		}
@@ -185,9 +213,7 @@ func (t *thief) table(orders, inventory string, rows []row) {
 func try(url, token string) string {
 	r := must(http.NewRequest(http.MethodGet, url, nil))
 	r.Header.Set("Authorization", "Bearer "+token)
-	// Orders needs a token for inventory too; the thief does not have one, or he has: it
-	// makes no difference for what orders decides.
-	r.Header.Set(onward, token)
+	r.Header.Set(onward, token) // for inventory, if orders gets that far
 	response := must(http.DefaultClient.Do(r))
 	defer response.Body.Close()
 	switch response.StatusCode {
