@@ -92,9 +92,7 @@ func (b *body) put(out *http.Request) error {
 			return err
 		}
 	}
-	if out.Body != nil { // nil says more than empty
-		out.Body = content
-	}
+	out.Body = content
 	if b.held {
 		out.GetBody = b.get
 		if out.ContentLength <= 0 { // unknown

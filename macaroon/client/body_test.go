@@ -59,7 +59,7 @@ func TestBodiesAreClosed(t *testing.T) {
 		if row.want != nil {
 			require.ErrorIs(t, err, row.want, name)
 		}
-		require.Positive(t, content.closed, name)
+		require.Positive(t, content.closed.Load(), name)
 		require.Empty(t, o.sent(), name)
 	}
 }
@@ -69,13 +69,57 @@ func TestBodiesAreClosed(t *testing.T) {
 func TestHeldBody(t *testing.T) {
 	o := newOrders(t, 0)
 	c := o.client(t, client.Static(o.mint(t)), client.Options{ContentDigest: true, MaxBody: 4})
-	r, err := http.NewRequest("POST", o.URL, &closing{Reader: strings.NewReader("body")})
+	content := &closing{Reader: strings.NewReader("body")}
+	r, err := http.NewRequest("POST", o.URL, content)
 	require.NoError(t, err)
 	response, err := c.Do(r)
 	require.Equal(t, http.StatusOK, status(t, response, err))
+	require.Positive(t, content.closed.Load())
 	response, err = c.Get(o.URL)
 	require.Equal(t, http.StatusOK, status(t, response, err))
 	require.Equal(t, []string{"body", ""}, o.bodies)
+
+	// It can be sent twice: because a service's clock is ahead, or by net/http.
+	o.skew.Store(int64(time.Minute))
+	r, err = http.NewRequest("POST", o.URL, &closing{Reader: strings.NewReader("body")})
+	require.NoError(t, err)
+	response, err = c.Do(r)
+	require.Equal(t, http.StatusOK, status(t, response, err))
+	require.Len(t, o.sent(), 4)
+	require.Equal(t, "body", o.bodies[2])
+
+	base := baseFunc(func(r *http.Request) (*http.Response, error) {
+		for range 2 {
+			content, err := r.GetBody()
+			require.NoError(t, err)
+			text, err := io.ReadAll(content)
+			require.NoError(t, err)
+			require.Equal(t, "body", string(text))
+		}
+		return &http.Response{StatusCode: 200, Body: http.NoBody}, nil
+	})
+	r.Body = &closing{Reader: strings.NewReader("body")}
+	response, err = o.client(t, client.Static(o.mint(t)), client.Options{Base: base, ContentDigest: true}).Do(r)
+	require.Equal(t, http.StatusOK, status(t, response, err))
+	require.Nil(t, r.GetBody, "the caller's request stays as it is")
+}
+
+// TestCopiesAreClosed: those that GetBody gives.
+func TestCopiesAreClosed(t *testing.T) {
+	o := newOrders(t, time.Minute) // so that the first attempt is refused
+	var copies []*closing
+	r, err := http.NewRequest("POST", o.URL, &closing{Reader: strings.NewReader("body")})
+	require.NoError(t, err)
+	r.GetBody = func() (io.ReadCloser, error) {
+		copies = append(copies, &closing{Reader: strings.NewReader("body")})
+		return copies[len(copies)-1], nil
+	}
+	response, err := o.client(t, client.Static(o.mint(t)), client.Options{ContentDigest: true}).Do(r)
+	require.Equal(t, http.StatusOK, status(t, response, err))
+	require.Len(t, copies, 2, "one for the digest, one for the second attempt")
+	for _, c := range copies {
+		require.Eventually(t, func() bool { return c.closed.Load() > 0 }, 10*time.Second, time.Millisecond) // net/http closes in its own time
+	}
 }
 
 // TestHeldBodyHasALength: so that the service can tell whether a part is gone.
@@ -129,7 +173,7 @@ func TestHeldBodyIsLimited(t *testing.T) {
 	r.ContentLength = 5
 	_, err = c.Do(r)
 	require.ErrorIs(t, err, client.ErrBodyTooLarge)
-	require.Positive(t, content.closed)
+	require.Positive(t, content.closed.Load())
 
 	endless := strings.NewReader(strings.Repeat("x", 1<<20))
 	r, err = http.NewRequest("POST", o.URL, &closing{Reader: endless})
@@ -171,7 +215,7 @@ func TestBodyFails(t *testing.T) {
 		r.GetBody = get
 		_, err = c.RoundTrip(r)
 		require.ErrorIs(t, err, boom, name)
-		require.Positive(t, content.closed, name)
+		require.Positive(t, content.closed.Load(), name)
 	}
 	require.Empty(t, o.sent())
 }

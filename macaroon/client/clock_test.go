@@ -3,8 +3,10 @@ package client_test
 import (
 	"bytes"
 	"context"
+	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,17 +18,25 @@ import (
 	"github.com/amaretti-go/amaretti/macaroon/client"
 )
 
-// TestClockSkew: the first answer tells the service's clock, and a token that was expired by it
-// is replaced at once.
+// TestClockSkew: the first answer tells the service's clock, and a token that was
+// expired by it is replaced at once.
 func TestClockSkew(t *testing.T) {
 	for _, skew := range []time.Duration{-90 * time.Second, -29 * time.Second, 0, 29 * time.Second, 90 * time.Second} {
 		t.Run(skew.String(), func(t *testing.T) {
-			o := newOrders(t, skew)
-			c := o.client(t, client.Static(o.mint(t)), client.Options{})
+			o := newUnstartedOrders(t, skew)
+			var connections atomic.Int64
+			o.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+				if state == http.StateNew {
+					connections.Add(1)
+				}
+			}
+			o.Start()
+			c := o.client(t, client.Static(o.mint(t)), client.Options{Base: &http.Transport{}})
 			for range 3 {
 				response, err := c.Post(o.URL, "", strings.NewReader("again"))
 				require.Equal(t, http.StatusOK, status(t, response, err))
 			}
+			require.Equal(t, int64(1), connections.Load(), "one connection serves, after a refusal too")
 			sent := o.sent()
 			if skew > 30*time.Second {
 				require.Len(t, sent, 4, "one was refused")

@@ -18,8 +18,8 @@ var ErrMissingDischarge = errors.New("client: the wallet lacks a discharge")
 //
 // It is asked for every request whose wallet lacks a discharge, so it should keep what
 // it was given. One that does can have a second method like this one, named Renew, which
-// makes no use of what was kept: it is called in place of Discharge after a service did not take
-// the discharges of a wallet.
+// makes no use of what was kept: it is called in place of Discharge after a service did
+// not take the discharges of a wallet.
 type Discharger interface {
 	Discharge(ctx context.Context, w macaroon.Wallet) (macaroon.Wallet, error)
 }
@@ -36,10 +36,10 @@ func (r renewing) Discharge(ctx context.Context, w macaroon.Wallet) (macaroon.Wa
 	return r.Discharger.Discharge(ctx, w)
 }
 
-// Prepare gives the wallet to encode for one request: the one that source has for target,
-// with the discharges that it lacks, narrowed by caveats. A [Transport] does that for
-// HTTP; this is for requests that are sent by other means. Without a Discharger (nil) a wallet
-// that lacks a discharge is [ErrMissingDischarge].
+// Prepare gives the wallet to encode for one request: the one that source has for
+// target, with the discharges that it lacks, narrowed by caveats. A [Transport] does
+// that for HTTP; this is for requests that are sent by other means. Without a Discharger
+// (nil) a wallet that lacks a discharge is [ErrMissingDischarge].
 //
 // The caveats are written after all that may take long, so that the time of
 // [caveat.ExpiresIn] begins to run then. Only if some of them are third-party caveats,

@@ -17,8 +17,8 @@ import (
 	"github.com/amaretti-go/amaretti/macaroon/client"
 )
 
-// TestDischarges: they are obtained before the request is sent, and once more if the service says
-// that one is missing.
+// TestDischarges: they are obtained before the request is sent, and once more if the
+// service says that one is missing.
 func TestDischarges(t *testing.T) {
 	o := newOrders(t, 0)
 	key := bytes.Repeat([]byte{7}, 32)
@@ -90,7 +90,8 @@ func TestDischargesOfFurtherCaveats(t *testing.T) {
 	require.Len(t, o.sent(), 2)
 }
 
-// TestDischargesExpireByTheServicesClock: one that was kept is forgotten, and another asked for.
+// TestDischargesExpireByTheServicesClock: one that was kept is forgotten, and another
+// asked for.
 func TestDischargesExpireByTheServicesClock(t *testing.T) {
 	o := newOrders(t, 0)
 	party := newParty(t)
@@ -107,20 +108,25 @@ func TestDischargesExpireByTheServicesClock(t *testing.T) {
 	}
 	require.Equal(t, 1, party.asked, "it keeps what it gave")
 
+	o.skew.Store(int64(45 * time.Second)) // the token has expired when it arrives; the discharge has not
+	require.Equal(t, http.StatusOK, get())
+	require.Equal(t, 1, party.asked)
+	require.Len(t, o.sent(), 5)
+
 	o.skew.Store(int64(time.Minute)) // for the service a minute passes, and so for the party
 	party.life = 2 * time.Minute
 	require.Equal(t, http.StatusOK, get())
 	require.Equal(t, 2, party.asked)
-	require.Len(t, o.sent(), 5)
+	require.Len(t, o.sent(), 7)
 	require.Equal(t, http.StatusOK, get())
-	require.Len(t, o.sent(), 6)
+	require.Len(t, o.sent(), 8)
 
 	// If what is got is no better, the answer is what it is: nothing goes round.
 	o.skew.Store(int64(110 * time.Second))
 	party.life = time.Minute
 	clear(party.kept)
 	require.Equal(t, http.StatusUnauthorized, get())
-	require.Len(t, o.sent(), 8)
+	require.Len(t, o.sent(), 10)
 }
 
 // TestChallengesThatNothingHelps: what can't be answered with other discharges is not sent

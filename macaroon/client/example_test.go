@@ -13,6 +13,7 @@ import (
 	"github.com/amaretti-go/amaretti/macaroon"
 	"github.com/amaretti-go/amaretti/macaroon/client"
 	"github.com/amaretti-go/amaretti/macaroon/rootkey"
+	"github.com/amaretti-go/amaretti/verifier"
 )
 
 // A service that shows what it is sent, and a client that is told to send no more
@@ -59,4 +60,60 @@ func Example() {
 	// 3 time-before …
 	// 4 http-method GET
 	// 5 http-path /orders/7
+}
+
+// A token with discharges can't be narrowed on its way, so whoever holds the wallet
+// makes a token for each service before sending any.
+func Example_siblings() {
+	ctx := context.Background()
+	keys := rootkey.InMemory()
+	shared := []byte("a key that the third party has too") // package thirdparty seals one to its public key
+	token, err := keys.Mint(ctx, macaroon.Grant{Subject: "alice"}, caveat.ExpiresIn(time.Hour),
+		caveat.Audience("orders", "inventory"), caveat.Operations("orders.read", "stock.read"),
+		macaroon.ThirdParty(shared, "is a member", "https://id.example"))
+	if err != nil {
+		panic(err)
+	}
+	discharge, err := macaroon.New(shared, "is a member", "")
+	if err != nil {
+		panic(err)
+	}
+	wallet, err := macaroon.NewWallet(token, discharge)
+	if err != nil {
+		panic(err)
+	}
+
+	for _, service := range []string{"orders", "inventory"} {
+		sibling, err := wallet.Attenuate(caveat.Audience(service))
+		if err != nil {
+			panic(err)
+		}
+		text, err := sibling.Encode() // binds the discharge to this one
+		if err != nil {
+			panic(err)
+		}
+		for _, name := range []string{"orders", "inventory"} {
+			v, err := verifier.New(keys, name, verifier.Options{})
+			if err != nil {
+				panic(err)
+			}
+			_, err = v.VerifyText(ctx, text, map[string]string{"orders": "orders.read", "inventory": "stock.read"}[name], caveat.Facts{})
+			fmt.Println("the token for", service, "at", name, "is good:", err == nil)
+		}
+
+		// What arrived is what it is.
+		arrived, err := macaroon.Parse(text)
+		if err != nil {
+			panic(err)
+		}
+		_, err = client.Forward(macaroon.NewContext(ctx, arrived), caveat.Audience("inventory"))
+		fmt.Println(err)
+	}
+	// Output:
+	// the token for orders at orders is good: true
+	// the token for orders at inventory is good: false
+	// client: forward: macaroon: credential has bound discharges and can't be narrowed
+	// the token for inventory at orders is good: false
+	// the token for inventory at inventory is good: true
+	// client: forward: macaroon: credential has bound discharges and can't be narrowed
 }

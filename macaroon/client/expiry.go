@@ -9,8 +9,8 @@ import (
 )
 
 // expiry is the earliest time-before in the macaroons of a wallet from one on: the
-// primary is 0. Nobody has verified it; nothing but when to ask for other ones hangs on it. One
-// that can't be read will be refused by the verifier, so it counts as expired.
+// primary is 0. Nobody has verified it; nothing but when to ask for other ones hangs on
+// it. One that can't be read will be refused by the verifier, so it counts as expired.
 func expiry(w macaroon.Wallet, from int) (end time.Time, expires bool) {
 	view := w.Inspect()
 	for i := from; i < view.Len(); i++ {

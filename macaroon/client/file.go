@@ -3,7 +3,6 @@ package client
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -50,7 +49,6 @@ type file struct {
 // content is what a file held when it was looked at. It is immutable.
 type content struct {
 	wallet macaroon.Wallet
-	sum    [sha256.Size]byte // of the text, to see whether it has changed
 	looked time.Time
 	failed error // why what the file holds now is not this
 }
@@ -68,32 +66,21 @@ func (f *file) Wallet(context.Context, string) (macaroon.Wallet, error) {
 	return current.wallet, nil
 }
 
-// look reads the file again. If it can't, the token before serves on: a file that is being written may look like
-// anything.
+// look reads the file again. If it can't, the token before serves on: a file that is
+// being written may look like anything.
 func (f *file) look(before *content) *content {
-	next, err := f.read(before)
-	if err != nil {
-		next = &content{wallet: before.wallet, sum: before.sum, failed: err}
-	}
-	next.looked = time.Now()
-	return next
-}
-
-// read reads the file, and parses it if it is not as it was before.
-func (f *file) read(before *content) (*content, error) {
+	now := &content{wallet: before.wallet, looked: time.Now()}
 	text, err := readFile(f.path)
+	if err == nil {
+		var w macaroon.Wallet
+		if err = w.UnmarshalText(bytes.TrimSpace(text)); err == nil {
+			now.wallet = w
+		}
+	}
 	if err != nil {
-		return nil, fmt.Errorf("client: token file: %w", err)
+		now.failed = fmt.Errorf("client: token file: %w", err)
 	}
-	now := &content{wallet: before.wallet, sum: sha256.Sum256(text)}
-	if now.sum == before.sum {
-		return now, nil
-	}
-	now.wallet = macaroon.Wallet{}
-	if err := now.wallet.UnmarshalText(bytes.TrimSpace(text)); err != nil {
-		return nil, fmt.Errorf("client: token file: %w", err)
-	}
-	return now, nil
+	return now
 }
 
 func readFile(path string) ([]byte, error) {

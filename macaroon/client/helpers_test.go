@@ -29,6 +29,8 @@ type orders struct {
 	keys *rootkey.Keyring
 	skew atomic.Int64 // of its clock, in nanoseconds
 
+	lose string // the next request arrives with this token, its discharges lost
+
 	mu     sync.Mutex
 	seen   []string // Authorization headers, in order
 	bodies []string
@@ -60,11 +62,18 @@ func newUnstartedOrders(t *testing.T, skew time.Duration) *orders {
 		o.mu.Unlock()
 		who, _ := httpauth.FromContext(r.Context())
 		io.WriteString(w, who.Subject())
+		if user, ok := who.Attribute("user"); ok {
+			io.WriteString(w, " for "+user)
+		}
 	})
 	o.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		o.mu.Lock()
 		o.seen = append(o.seen, r.Header.Get("Authorization"))
 		o.mu.Unlock()
+		if o.lose != "" {
+			r.Header.Set("Authorization", "Bearer "+o.lose)
+			o.lose = ""
+		}
 		w.Header().Set("Date", now().UTC().Format(http.TimeFormat))
 		protected.ServeHTTP(w, r)
 	}))
@@ -141,10 +150,10 @@ func (f baseFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(
 // closing tells when a body has been closed, and can't be rewound.
 type closing struct {
 	io.Reader
-	closed int
+	closed atomic.Int32
 }
 
-func (c *closing) Close() error { c.closed++; return nil }
+func (c *closing) Close() error { c.closed.Add(1); return nil }
 
 // dischargerFunc is a Discharger of a test's own.
 type dischargerFunc func(context.Context, macaroon.Wallet) (macaroon.Wallet, error)
@@ -153,8 +162,8 @@ func (f dischargerFunc) Discharge(ctx context.Context, w macaroon.Wallet) (macar
 	return f(ctx, w)
 }
 
-// party is a third party and the client of it: a Discharger that discharges each of its caveats, and can
-// keep what it gave.
+// party is a third party and the client of it: a Discharger that discharges each of its
+// caveats, and can keep what it gave.
 type party struct {
 	t     testing.TB
 	key   []byte
@@ -205,7 +214,8 @@ func (p *party) Renew(ctx context.Context, w macaroon.Wallet) (macaroon.Wallet, 
 	return p.Discharge(ctx, w)
 }
 
-// discharges lists the discharges in an Authorization header, each as it was before it was bound.
+// discharges lists the discharges in an Authorization header, each as it was before it
+// was bound.
 func discharges(t testing.TB, authorization string) []string {
 	t.Helper()
 	c, err := macaroon.Parse(strings.TrimPrefix(authorization, "Bearer "))

@@ -27,7 +27,8 @@ type Options struct {
 
 	// MaxSkew is how far a service's clock is believed to be off, by the Date of its
 	// answers: by the client's own clock no token is good for longer than Lifetime and
-	// MaxSkew. A Date further off is not believed at all. Zero means two minutes; negative is an error.
+	// MaxSkew. A Date further off is not believed at all. Zero means two minutes; negative
+	// is an error.
 	MaxSkew time.Duration
 
 	// AnyMethod and AnyPath leave the token good for other methods and paths. (Of the

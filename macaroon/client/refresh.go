@@ -24,9 +24,9 @@ const (
 // is there. When it has expired, requests wait for the answer.
 //
 // However many requests there are, one question at a time is asked for a target, and
-// none within a second after one that failed. The question runs under a context of its own, with the
-// values of the request that set it off: so a source whose answer depends on the
-// request, as [Forwarding] does, must not be behind Refresh.
+// none within a second after one that failed. The question runs under a context of its
+// own, with the values of the request that set it off: so a source whose answer depends
+// on the request, as [Forwarding] does, must not be behind Refresh.
 func Refresh(source Source, atMost time.Duration) (Source, error) {
 	switch {
 	case source == nil:

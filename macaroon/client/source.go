@@ -61,9 +61,10 @@ var ErrNothingToForward = errors.New("client: no credential in the context: the 
 // [macaroon.FromContext] finds in ctx, narrowed by caveats for the next hop. Nothing
 // else of the incoming request is passed on.
 //
-// A credential with discharges can't be narrowed any more, since they are bound to it
-// as it came: the error is then [macaroon.ErrSealed]. Whoever sent it can prepare a
-// sibling for the next hop before sealing, and send it along.
+// A credential with discharges can't be narrowed any more, since they are bound to it as
+// it came: the error is then [macaroon.ErrSealed]. Whoever sent it can prepare a sibling
+// for the next hop before sealing, and send it along. Caveats that it came with stay:
+// one for a path or an audience that the next hop is not makes it useless there.
 func Forward(ctx context.Context, caveats ...macaroon.Caveat) (macaroon.Wallet, error) {
 	credential, found := macaroon.FromContext(ctx)
 	if !found {

@@ -280,8 +280,23 @@ func TestRefreshSurvives(t *testing.T) {
 	require.ErrorContains(t, err, "did not return")
 }
 
-// TestRefreshOutlivesWhoAsked: the first caller goes away, and the second gets the answer to the first one's
-// question.
+// TestRefreshDoesNotWaitForEver for a source that would.
+func TestRefreshDoesNotWaitForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source, err := client.Refresh(client.SourceFunc(func(ctx context.Context, _ string) (macaroon.Wallet, error) {
+			<-ctx.Done()
+			return macaroon.Wallet{}, ctx.Err()
+		}), time.Hour)
+		require.NoError(t, err)
+		start := time.Now()
+		_, err = source.Wallet(t.Context(), "")
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, 30*time.Second, time.Since(start))
+	})
+}
+
+// TestRefreshOutlivesWhoAsked: the first caller goes away, and the second gets the
+// answer to the first one's question.
 func TestRefreshOutlivesWhoAsked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		type key struct{}

@@ -91,6 +91,34 @@ func TestDefaultsAndSwitches(t *testing.T) {
 	}
 }
 
+// TestSpellings: what a request leaves open is narrowed to what is sent.
+func TestSpellings(t *testing.T) {
+	var sent *http.Request
+	base := baseFunc(func(r *http.Request) (*http.Response, error) {
+		sent = r
+		return &http.Response{StatusCode: 200, Body: http.NoBody}, nil
+	})
+	transport, err := client.New([]string{"https://orders.internal"}, client.Static(wallet(t, "x", 0)), client.Options{Base: base, Host: true})
+	require.NoError(t, err)
+	for name, row := range map[string]struct {
+		request http.Request
+		want    []string
+	}{
+		"nothing said": {http.Request{URL: &url.URL{Scheme: "https", Host: "orders.internal"}},
+			[]string{"http-method GET", "http-path /", "http-host orders.internal"}},
+		"capitals": {http.Request{Method: "HEAD", URL: &url.URL{Scheme: "https", Host: "Orders.Internal:443", Path: "/A"}},
+			[]string{"http-method HEAD", "http-path /A", "http-host orders.internal"}},
+		"needs escapes": {http.Request{Method: "get", URL: &url.URL{Scheme: "https", Host: "orders.internal", Path: "/a b*é", RawQuery: "q=/.."}},
+			[]string{"http-method get", "http-path /a%20b%2A%C3%A9", "http-host orders.internal"}},
+		"escaped more than needed": {http.Request{Method: "PUT", URL: &url.URL{Scheme: "https", Host: "orders.internal", Path: "/ab", RawPath: "/%61b"}},
+			[]string{"http-method PUT", "http-path /ab", "http-host orders.internal"}},
+	} {
+		response, err := transport.RoundTrip(&row.request)
+		require.Equal(t, 200, status(t, response, err), name)
+		require.Equal(t, row.want, conditions(t, sent.Header.Get("Authorization"))[1:], name)
+	}
+}
+
 func TestNewRefuses(t *testing.T) {
 	w := client.Static(macaroon.Wallet{})
 	ok := []string{"https://orders.internal"}
@@ -104,6 +132,7 @@ func TestNewRefuses(t *testing.T) {
 		},
 		"no source":         func() (*client.Transport, error) { return client.New(ok, nil, client.Options{}) },
 		"negative lifetime": func() (*client.Transport, error) { return client.New(ok, w, client.Options{Lifetime: -1}) },
+		"negative skew":     func() (*client.Transport, error) { return client.New(ok, w, client.Options{MaxSkew: -1}) },
 		"negative body":     func() (*client.Transport, error) { return client.New(ok, w, client.Options{MaxBody: -1}) },
 	} {
 		transport, err := make()
@@ -147,7 +176,7 @@ func TestOtherOrigins(t *testing.T) {
 		require.NoError(t, err, name)
 		_, err = strict.RoundTrip(r)
 		require.ErrorIs(t, err, client.ErrOrigin, name)
-		require.Equal(t, 1, content.closed, name)
+		require.EqualValues(t, 1, content.closed.Load(), name)
 		require.Zero(t, sent, name)
 
 		_, err = passing.RoundTrip(r)
@@ -162,6 +191,9 @@ func TestOtherOrigins(t *testing.T) {
 	r = &http.Request{Method: "GET"}
 	_, err = strict.RoundTrip(r)
 	require.ErrorIs(t, err, client.ErrOrigin, "no URL")
+	r = &http.Request{Method: "GET", URL: &url.URL{Scheme: "https", Host: "orders.internal:8443", Opaque: "//evil.example/"}}
+	_, err = strict.RoundTrip(r)
+	require.ErrorIs(t, err, client.ErrOrigin, "a URL that says something else to proxies")
 }
 
 // TestRedirects: a token is not sent to where a redirect led, not even if that
@@ -273,8 +305,8 @@ func TestExistingAuthorization(t *testing.T) {
 	}
 }
 
-// TestBehindReverseProxy: a gateway passes its caller's token on, narrowed for the service behind, and
-// that service sees no other.
+// TestBehindReverseProxy: a gateway passes its caller's token on, narrowed for the
+// service behind, and that service sees no other.
 func TestBehindReverseProxy(t *testing.T) {
 	o := newOrders(t, 0)
 	behind, err := url.Parse(o.URL)
