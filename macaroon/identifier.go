@@ -338,9 +338,9 @@ func (r *reader) sized(fieldType byte, size int) string {
 
 // number reads a field that holds one varint.
 func (r *reader) number(fieldType byte, limit uint64) uint64 {
-	inner := reader{rest: r.field(fieldType)}
-	v := inner.uvarint(limit)
-	if inner.err != nil || inner.rest != "" {
+	value := r.field(fieldType)
+	v, n := wire.Uvarint(value)
+	if n != len(value) || v > limit { // an empty value has failed already
 		r.fail("bad number")
 		return 0
 	}

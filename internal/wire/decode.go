@@ -21,8 +21,9 @@ func Decode(list []Macaroon, caveats []Caveat, data string, limits Limits) ([]Ma
 		if len(ends) >= limits.Macaroons {
 			return nil, OverLimit("macaroons", limits.Macaroons)
 		}
-		var m Macaroon
-		if err := d.header(&m, idLimit); err != nil {
+		list = append(list, Macaroon{})
+		m := &list[len(list)-1]
+		if err := d.header(m, idLimit); err != nil {
 			return nil, err
 		}
 		for start := len(caveats); d.more(); {
@@ -40,10 +41,9 @@ func Decode(list []Macaroon, caveats []Caveat, data string, limits Limits) ([]Ma
 				return nil, err
 			}
 		}
-		if err := d.signature(&m); err != nil {
+		if err := d.signature(m); err != nil {
 			return nil, err
 		}
-		list = append(list, m)
 		ends = append(ends, len(caveats))
 	}
 	start := 0

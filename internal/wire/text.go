@@ -6,9 +6,7 @@ import (
 	"unsafe"
 )
 
-// Strict refuses unused bits that are not zero, so that no two texts decode to the
-// same bytes.
-var encoding = base64.RawURLEncoding.Strict()
+var encoding = base64.RawURLEncoding
 
 // sextets gives the six bits that a character of the alphabet stands for, where they
 // belong among the 24 of four characters, by the place of the character. All others
@@ -28,31 +26,41 @@ var sextets = func() (table [4][256]uint32) {
 
 const noSextet = 1 << 31
 
+// four gives the 24 bits of four characters, with noSextet if one is not in the
+// alphabet.
+func four(s string) uint32 {
+	return sextets[0][s[0]] | sextets[1][s[1]] | sextets[2][s[2]] | sextets[3][s[3]]
+}
+
 // DecodeText decodes unpadded base64url (RFC 4648 §5). There is one text for
-// each sequence of bytes.
+// each sequence of bytes: unused bits are zero, and no line break is skipped.
 //
-// Every request passes here, and encoding/base64 takes nearly twice as long. So it has
-// only the end, with the unused bits that must be zero.
+// Every request passes here, and encoding/base64 takes twice as long.
 func DecodeText(text string) (string, error) {
-	data := make([]byte, encoding.DecodedLen(len(text)))
+	size := encoding.DecodedLen(len(text))
+	data := make([]byte, size+2) // eight bytes are written where six are meant
 	rest, room := text, data
-	for len(rest) >= 8 && len(room) >= 8 { // two bytes more than are meant to stay
-		a := sextets[0][rest[0]] | sextets[1][rest[1]] | sextets[2][rest[2]] | sextets[3][rest[3]]
-		b := sextets[0][rest[4]] | sextets[1][rest[5]] | sextets[2][rest[6]] | sextets[3][rest[7]]
+	for ; len(rest) >= 8; rest, room = rest[8:], room[6:] {
+		a, b := four(rest), four(rest[4:])
 		if (a|b)&noSextet != 0 {
 			return "", ErrNotMacaroon
 		}
 		binary.BigEndian.PutUint64(room, uint64(a)<<40|uint64(b)<<16)
-		rest, room = rest[8:], room[6:]
 	}
-	var end [16]byte
-	n, err := encoding.Decode(room, end[:copy(end[:], rest)])
-	if err != nil || n != len(room) { // it skips line breaks
-		return "", ErrNotMacaroon // the error is not wrapped: it quotes the input
+	if rest != "" {
+		end, size := []byte("AAAAAAAA"), len(room)-2 // the rest, and zeros behind it
+		copy(end, rest)
+		a, b := four(string(end)), four(string(end[4:]))
+		bits := uint64(a)<<40 | uint64(b)<<16
+		if (a|b)&noSextet != 0 || len(rest)%4 == 1 || bits<<(8*size) != 0 {
+			return "", ErrNotMacaroon
+		}
+		binary.BigEndian.PutUint64(end, bits)
+		copy(room, end[:size])
 	}
 	// data is written no more and nobody else has it, so it may serve as the one
 	// immutable string that everything decoded from it points into.
-	return unsafe.String(unsafe.SliceData(data), len(data)), nil
+	return unsafe.String(unsafe.SliceData(data), size), nil
 }
 
 // EncodeText gives the text of data.
