@@ -121,9 +121,15 @@ func newOps(c contender) (map[string]func() error, error) {
 // other processes get, so that most batches run undisturbed even on a busy machine.
 const slice = time.Millisecond
 
+// heap is about that of a small service, in bytes. A process with next to none that collects before each batch
+// gives its pages back in between, and whoever allocates then pays the kernel for getting them again.
+const heap = 64 << 20
+
 // run measures all cells for the time given: in each round each cell once, so that whatever disturbs the
 // machine disturbs all alike, and medians at the end.
 func run(cells []*cell, budget time.Duration) ([]result, error) {
+	held := make([]byte, heap)
+	defer runtime.KeepAlive(held)
 	end := time.Now().Add(budget)
 	for _, c := range cells {
 		if err := c.calibrate(); err != nil {
