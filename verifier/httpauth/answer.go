@@ -99,7 +99,7 @@ func (a *Auth) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 
 // write writes an answer that nobody is to store.
 func write(w http.ResponseWriter, status int, contentType string, body any) {
-	text, _ := json.Marshal(body) // strings and numbers, and JSON that was marshalled before: it can't fail
+	text, _ := json.Marshal(body) // strings, numbers, and a macaroon that was looked at before: it can't fail
 	h := w.Header()
 	// Content-Encoding stays: who compresses whatever is written has set it.
 	for _, name := range []string{"Content-Length", "Etag", "Last-Modified"} {

@@ -1,14 +1,13 @@
 package httpauth
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
 
+	"github.com/amaretti-go/amaretti/caveat/thirdparty/dischargehttp"
 	"github.com/amaretti-go/amaretti/macaroon"
-	"github.com/amaretti-go/amaretti/macaroon/legacy"
 	"github.com/amaretti-go/amaretti/verifier"
 )
 
@@ -45,34 +44,17 @@ type challenge struct {
 }
 
 type challengeInfo struct {
-	Macaroon         any
+	Macaroon         dischargehttp.BakeryMacaroon
 	MacaroonPath     string
 	CookieNameSuffix string
 }
-
-// macaroon3 is a macaroon since version 3. Its namespace is that of conditions whose names have no prefix. Caveat ids
-// stand in it whole, so that there are no payloads beside it.
-type macaroon3 struct {
-	Macaroon  json.RawMessage `json:"m"`
-	Version   int             `json:"v"`
-	Namespace string          `json:"ns"`
-}
-
-const stdNamespace = "std:"
 
 func (b *bakery) challenge(r *http.Request, version int, refusal *verifier.Error) (c challenge, err error) {
 	m, err := b.mint(r)
 	if err != nil {
 		return challenge{}, fmt.Errorf("httpauth: bakery: mint: %w", err)
 	}
-	data, err := legacy.ExportV2JSON(m)
-	if err != nil {
-		return challenge{}, fmt.Errorf("httpauth: bakery: %w", err)
-	}
-	info := challengeInfo{json.RawMessage(data), b.Path, b.CookieName}
-	if version == bakery3 {
-		info.Macaroon = macaroon3{data, bakery3, stdNamespace}
-	}
+	info := challengeInfo{dischargehttp.BakeryMacaroon{Macaroon: m, Version: version}, b.Path, b.CookieName}
 	return challenge{"macaroon discharge required", rowOf(refusal).detail, refusal.Instance, info}, nil
 }
 
@@ -89,7 +71,7 @@ func (b *bakery) mint(r *http.Request) (m macaroon.Macaroon, err error) {
 		return macaroon.Macaroon{}, err
 	}
 	for _, c := range m.Inspect().Caveats().All() {
-		if c.VerificationID != "" {
+		if c.ThirdParty() {
 			return m, nil
 		}
 	}
