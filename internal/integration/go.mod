@@ -8,7 +8,8 @@ require (
 	github.com/amaretti-go/amaretti v0.0.0-00010101000000-000000000000
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/stretchr/testify v1.12.1
-	// Later versions require a module that can't be had.
+	// The newest versions require an untagged commit of modernc.org/cc/v4, which not every
+	// module proxy has.
 	modernc.org/sqlite v1.46.1
 )
 
