@@ -2,11 +2,16 @@ module github.com/amaretti-go/amaretti/internal/integration
 
 go 1.26.0
 
-replace github.com/amaretti-go/amaretti => ../..
+replace (
+	github.com/amaretti-go/amaretti => ../..
+	github.com/amaretti-go/amaretti/macaroon/rootkey/redisstore => ../../macaroon/rootkey/redisstore
+)
 
 require (
 	github.com/amaretti-go/amaretti v0.0.0-00010101000000-000000000000
+	github.com/amaretti-go/amaretti/macaroon/rootkey/redisstore v0.0.0-00010101000000-000000000000
 	github.com/jackc/pgx/v5 v5.12.0
+	github.com/redis/go-redis/v9 v9.23.0
 	github.com/stretchr/testify v1.12.1
 	// The newest versions require an untagged commit of modernc.org/cc/v4, which not every
 	// module proxy has.
@@ -19,6 +24,7 @@ require (
 )
 
 require (
+	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/dustin/go-humanize v1.0.1 // indirect
 	github.com/golang/protobuf v1.5.4 // indirect
 	github.com/google/uuid v1.6.0 // indirect
@@ -32,6 +38,7 @@ require (
 	github.com/remyoudompheng/bigfft v0.0.0-20230129092748-24d4a6f8daec // indirect
 	github.com/rogpeppe/fastuuid v1.2.0 // indirect
 	github.com/rogpeppe/go-internal v1.16.0 // indirect
+	go.uber.org/atomic v1.12.0 // indirect
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/exp v0.0.0-20251023183803-a4bb9ffd2546 // indirect

@@ -6,19 +6,14 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"net"
 	"os"
-	"os/exec"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
-	"github.com/amaretti-go/amaretti/caveat"
-	"github.com/amaretti-go/amaretti/macaroon"
 	"github.com/amaretti-go/amaretti/macaroon/rootkey"
 	"github.com/amaretti-go/amaretti/macaroon/rootkey/redisstore"
 	"github.com/amaretti-go/amaretti/macaroon/rootkey/seal"
@@ -264,105 +259,4 @@ func TestRewrap(t *testing.T) {
 	_, _, found, err = empty.Load(ctx, "")
 	require.NoError(t, err)
 	require.False(t, found)
-}
-
-// process is a Redis of a test's own, which can be stopped.
-type process struct {
-	address, dir string
-	cmd          *exec.Cmd
-}
-
-func newProcess(t testing.TB) *process {
-	t.Helper()
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		missing(t, err)
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	p := &process{address: listener.Addr().String(), dir: t.TempDir()}
-	require.NoError(t, listener.Close())
-	p.start(t)
-	t.Cleanup(func() { p.stop() })
-	return p
-}
-
-func (p *process) start(t testing.TB) {
-	t.Helper()
-	_, port, err := net.SplitHostPort(p.address)
-	require.NoError(t, err)
-	p.cmd = exec.Command("redis-server", "--bind", "127.0.0.1", "--port", port, "--dir", p.dir, "--save", "", "--appendonly", "yes", "--appendfsync", "always")
-	require.NoError(t, p.cmd.Start())
-	client := connect(t, p.address)
-	require.Eventually(t, func() bool { return client.Ping(context.Background()).Err() == nil }, 30*time.Second, 10*time.Millisecond)
-}
-
-func (p *process) stop() {
-	p.cmd.Process.Kill()
-	p.cmd.Wait()
-}
-
-// TestRedisStops: a keyring goes on with what it knows, a store says clearly that it can't tell, and when Redis
-// is back everything works, without a restart of ours.
-func TestRedisStops(t *testing.T) {
-	p := newProcess(t)
-	ctx := t.Context()
-	s := newStore(t, connect(t, p.address), "default", sealer(t, 1))
-	keys, err := rootkey.Open(ctx, s, rootkey.Options{})
-	require.NoError(t, err)
-	mint := func() macaroon.Macaroon {
-		m, err := keys.Mint(ctx, macaroon.Grant{Subject: "billing"}, caveat.ExpiresIn(time.Minute))
-		require.NoError(t, err)
-		return m
-	}
-	token := mint()
-
-	p.stop()
-	refuses(t, s, nil)
-	_, swapped, err := s.Swap(ctx, "", nil)
-	require.Error(t, err)
-	require.False(t, swapped)
-	require.Error(t, s.Rewrap(ctx, sealer(t, 2)))
-	_, err = keys.Rotate(ctx)
-	require.Error(t, err)
-	_, found, err := keys.RootSignature(ctx, token.Identifier())
-	require.NoError(t, err)
-	require.True(t, found, "what is known serves on")
-	token = mint()
-
-	p.start(t)
-	_, err = keys.Rotate(ctx)
-	require.NoError(t, err)
-	other, err := rootkey.Open(ctx, newStore(t, connect(t, p.address), "default", sealer(t, 1)), rootkey.Options{})
-	require.NoError(t, err)
-	_, found, err = other.RootSignature(ctx, token.Identifier())
-	require.NoError(t, err)
-	require.True(t, found, "nothing was lost")
-}
-
-// TestConnectionsAreCut, and calls end with their contexts when Redis does not answer.
-func TestConnectionsAreCut(t *testing.T) {
-	p := newProcess(t)
-	ctx := t.Context()
-	admin := connect(t, p.address)
-	s := newStore(t, connect(t, p.address), "default", sealer(t, 1))
-	version, _, err := s.Swap(ctx, "", map[string][]byte{"one": record})
-	require.NoError(t, err)
-	for range 20 {
-		require.NoError(t, admin.Do(ctx, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes").Err())
-		if _, _, _, err := s.Load(ctx, ""); err == nil {
-			continue // a connection of the pool that was made since
-		}
-		records, _, found, err := s.Load(ctx, "")
-		require.NoError(t, err)
-		require.True(t, found)
-		require.Equal(t, record, records["one"])
-	}
-
-	require.NoError(t, admin.Do(ctx, "CLIENT", "PAUSE", 60_000, "ALL").Err())
-	limited, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
-	defer cancel()
-	_, _, _, err = s.Load(limited, "")
-	require.ErrorIs(t, err, context.DeadlineExceeded)
-	_, _, err = s.Swap(limited, version, nil)
-	require.ErrorIs(t, err, context.DeadlineExceeded)
 }
