@@ -137,8 +137,17 @@ func setDefault[T int | time.Duration](value *T, to T) {
 // Discharge gets the discharges that w lacks, nested ones too, and gives the wallet with them. If one can't be got
 // there is no wallet, and the error is an [*Error] that says of which third party.
 func (c *Client) Discharge(ctx context.Context, w macaroon.Wallet) (macaroon.Wallet, error) {
-	return c.gather(ctx, w, nil)
+	return c.gather(ctx, w, nil, anyAge)
 }
+
+// Renew is [Client.Discharge] without the discharges that were kept: for a wallet whose discharges a service did not
+// take, which must not be in it any more. What was got within the last few seconds is as good as new, so that many who
+// were refused at once are not many who ask.
+func (c *Client) Renew(ctx context.Context, w macaroon.Wallet) (macaroon.Wallet, error) {
+	return c.gather(ctx, w, nil, asGoodAsNew)
+}
+
+const asGoodAsNew = 2 * time.Second
 
 // DischargeBakery gets all discharges of a macaroon that a server of the bakery sent.
 func (c *Client) DischargeBakery(ctx context.Context, m BakeryMacaroon) (macaroon.Wallet, error) {
@@ -146,7 +155,7 @@ func (c *Client) DischargeBakery(ctx context.Context, m BakeryMacaroon) (macaroo
 	if err != nil {
 		return macaroon.Wallet{}, err
 	}
-	return c.gather(ctx, w, m.Payloads)
+	return c.gather(ctx, w, m.Payloads, anyAge)
 }
 
 // Forget drops the discharges that are kept for an identity, when it has logged out for example, or when a service
@@ -159,7 +168,7 @@ func (c *Client) Forget(identity string) {
 
 var errZeroClient = errors.New(prefix + "zero Client: use NewClient")
 
-func (c *Client) gather(ctx context.Context, w macaroon.Wallet, payloads map[string]string) (macaroon.Wallet, error) {
+func (c *Client) gather(ctx context.Context, w macaroon.Wallet, payloads map[string]string, age time.Duration) (macaroon.Wallet, error) {
 	if c.kept == nil {
 		return macaroon.Wallet{}, errZeroClient
 	}
@@ -169,7 +178,7 @@ func (c *Client) gather(ctx context.Context, w macaroon.Wallet, payloads map[str
 	if payloads = maps.Clone(payloads); payloads == nil {
 		payloads = make(map[string]string)
 	}
-	g := gathering{client: c, wallet: w, payloads: payloads, asker: make(map[string]string)}
+	g := gathering{client: c, wallet: w, age: age, payloads: payloads, asker: make(map[string]string)}
 	for i := range w.Inspect().Len() {
 		g.note(w.Inspect().At(i), "")
 	}
@@ -193,6 +202,7 @@ func (c *Client) gather(ctx context.Context, w macaroon.Wallet, payloads map[str
 type gathering struct {
 	client   *Client
 	wallet   macaroon.Wallet
+	age      time.Duration // what was kept may have
 	obtained int
 	payloads map[string]string // what caveat ids stand for, where they do not say it themselves
 	asker    map[string]string // who wrote the caveat of an id: the location of a third party, or the caveat's own
@@ -219,7 +229,7 @@ func (g *gathering) check(missing []macaroon.MissingDischarge, round int) error 
 
 // add gets one discharge.
 func (g *gathering) add(ctx context.Context, m macaroon.MissingDischarge) error {
-	discharge, err := g.client.obtain(ctx, m, g.payloads[m.CaveatID])
+	discharge, err := g.client.obtain(ctx, m, g.payloads[m.CaveatID], g.age)
 	if err != nil {
 		return err
 	}
@@ -255,7 +265,7 @@ type question struct {
 }
 
 // obtain gets one discharge, or gives one that was kept.
-func (c *Client) obtain(ctx context.Context, m macaroon.MissingDischarge, payload string) (BakeryMacaroon, error) {
+func (c *Client) obtain(ctx context.Context, m macaroon.MissingDischarge, payload string, age time.Duration) (BakeryMacaroon, error) {
 	at, err := c.places.find(m.Location)
 	if err != nil {
 		return BakeryMacaroon{}, err
@@ -267,7 +277,7 @@ func (c *Client) obtain(ctx context.Context, m macaroon.MissingDischarge, payloa
 		}
 	}
 	s := session{client: c, place: at, header: header(as), request: request{caveatID: m.CaveatID, payload: payload}}
-	return c.kept.get(ctx, question{at.location, s.request.digest(), as.Name}, s.obtain)
+	return c.kept.get(ctx, question{at.location, s.request.digest(), as.Name}, age, s.obtain)
 }
 
 func header(as Identity) http.Header {

@@ -11,10 +11,15 @@ import (
 
 	"github.com/amaretti-go/amaretti/caveat/thirdparty"
 	"github.com/amaretti-go/amaretti/caveat/thirdparty/dischargehttp"
+	"github.com/amaretti-go/amaretti/macaroon"
 	"github.com/amaretti-go/amaretti/macaroon/client"
 )
 
-var _ client.Discharger = (*dischargehttp.Client)(nil)
+// What package client wants of a discharger.
+var _ interface {
+	client.Discharger
+	Renew(context.Context, macaroon.Wallet) (macaroon.Wallet, error)
+} = (*dischargehttp.Client)(nil)
 
 // A person logs in with a browser: here the browser is another goroutine.
 func TestBrowserFlow(t *testing.T) {

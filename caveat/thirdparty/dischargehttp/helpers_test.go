@@ -111,9 +111,12 @@ func inProcess(h http.Handler) http.RoundTripper {
 		in.RemoteAddr = "192.0.2.1:1234"
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, in)
+		if err := r.Context().Err(); err != nil {
+			return nil, err
+		}
 		response := w.Result()
 		response.Request = r
-		return response, r.Context().Err()
+		return response, nil
 	})
 }
 

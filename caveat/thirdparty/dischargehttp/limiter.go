@@ -12,68 +12,43 @@ import (
 // limiter counts the failures of each client, by the minute. It remembers so many clients and no more. The zero
 // value but for most is ready.
 type limiter struct {
-	most int
+	most int // failures of one client
 
-	mu      sync.Mutex
-	clients map[string]*failures
-}
-
-type failures struct {
-	count int
-	until time.Time
+	mu     sync.Mutex
+	counts map[string]int
+	until  time.Time // when counting begins anew
 }
 
 const (
-	failuresFor = time.Minute
-	maxClients  = 1 << 14
+	countFor   = time.Minute
+	maxClients = 1 << 14
 )
 
 // wait gives how long a client has to wait until it is listened to, which is not at all for most.
 func (l *limiter) wait(client string, now time.Time) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	f := l.clients[client]
-	if f == nil || f.count < l.most {
+	if l.counts[client] < l.most {
 		return 0
 	}
-	return f.until.Sub(now)
+	return max(l.until.Sub(now), 0)
 }
 
 // count counts a failure of a client.
 func (l *limiter) count(client string, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	f := l.clients[client]
-	if f != nil && now.Before(f.until) {
-		f.count++
-		return
+	if !now.Before(l.until) {
+		l.counts, l.until = make(map[string]int), now.Add(countFor)
 	}
-	if f == nil {
-		l.makeRoom(now)
-	}
-	l.clients[client] = &failures{1, now.Add(failuresFor)}
-}
-
-// makeRoom forgets the clients whose minute is over, or else any one: who has as many addresses as that is not
-// stopped by counting them.
-func (l *limiter) makeRoom(now time.Time) {
-	if l.clients == nil {
-		l.clients = make(map[string]*failures)
-	}
-	if len(l.clients) < maxClients {
-		return
-	}
-	for client, f := range l.clients {
-		if !now.Before(f.until) {
-			delete(l.clients, client)
+	if _, found := l.counts[client]; !found && len(l.counts) >= maxClients {
+		// Any one is forgotten: who has as many addresses as that is not stopped by counting them.
+		for other := range l.counts {
+			delete(l.counts, other)
+			break
 		}
 	}
-	for client := range l.clients {
-		if len(l.clients) < maxClients {
-			return
-		}
-		delete(l.clients, client)
-	}
+	l.counts[client]++
 }
 
 // maxClient bounds what is remembered of one client in bytes.

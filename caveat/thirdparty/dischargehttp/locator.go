@@ -76,7 +76,7 @@ func (l *Locator) ThirdParty(ctx context.Context, location string) (party thirdp
 	if err != nil {
 		return thirdparty.Party{}, false, nil
 	}
-	party, err = l.kept.get(ctx, at.location, func(ctx context.Context) (thirdparty.Party, time.Time, error) {
+	party, err = l.kept.get(ctx, at.location, anyAge, func(ctx context.Context) (thirdparty.Party, time.Time, error) {
 		asked := time.Now()
 		party, err := l.ask(ctx, at)
 		return party, asked.Add(l.options.Keep), err

@@ -3,6 +3,7 @@ package dischargehttp
 import (
 	"context"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 )
@@ -17,9 +18,12 @@ type memo[K comparable, V any] struct {
 	flights map[K]*flight[V]
 }
 
+// anyAge takes what is remembered however old it is.
+const anyAge = time.Duration(math.MaxInt64)
+
 type remembered[V any] struct {
-	value V
-	until time.Time
+	value        V
+	since, until time.Time
 }
 
 // flight is a question under way. Its results may be read once done is closed.
@@ -31,17 +35,18 @@ type flight[V any] struct {
 	err     error
 }
 
-// get gives what is remembered for a key, or asks. An answer is remembered until then, and an error not at all.
+// get gives what is remembered for a key, if that is no older than the age given, or asks. An answer is remembered
+// until the time that comes with it, and an error not at all.
 //
 // Callers who come while a question is under way share it. It has the values of the first one's context, but does not
 // end with it: it ends when nobody waits any more.
-func (m *memo[K, V]) get(ctx context.Context, key K, ask func(context.Context) (V, time.Time, error)) (V, error) {
+func (m *memo[K, V]) get(ctx context.Context, key K, age time.Duration, ask func(context.Context) (V, time.Time, error)) (V, error) {
 	var none V
 	if ctx.Err() != nil {
 		return none, ctx.Err()
 	}
 	m.mu.Lock()
-	if r, found := m.known[key]; found && time.Now().Before(r.until) {
+	if r, found := m.known[key]; found && time.Now().Before(r.until) && time.Since(r.since) <= age {
 		m.mu.Unlock()
 		return r.value, nil
 	}
@@ -81,7 +86,7 @@ func (m *memo[K, V]) start(ctx context.Context, key K, ask func(context.Context)
 		defer m.mu.Unlock()
 		f.value, f.err = value, err
 		if err == nil && m.flights[key] == f {
-			m.remember(key, remembered[V]{value, until})
+			m.remember(key, remembered[V]{value, time.Now(), until})
 		}
 		m.land(key, f)
 		close(f.done)
@@ -107,26 +112,36 @@ func (m *memo[K, V]) land(key K, f *flight[V]) {
 
 func (m *memo[K, V]) remember(key K, r remembered[V]) {
 	now := time.Now()
-	if !now.Before(r.until) {
+	if m.most == 0 || !now.Before(r.until) {
 		return
 	}
 	if m.known == nil {
 		m.known = make(map[K]remembered[V])
 	}
-	if len(m.known) >= m.most {
-		for other, r := range m.known {
-			if !now.Before(r.until) {
-				delete(m.known, other)
-			}
+	if _, found := m.known[key]; !found && len(m.known) >= m.most {
+		m.makeRoom(now)
+	}
+	m.known[key] = r
+}
+
+// makeRoom drops what has expired, as far as it looks, or else any one.
+func (m *memo[K, V]) makeRoom(now time.Time) {
+	const glance = 32 // so that a large memo is not read whole for each answer
+	looked := 0
+	for key, r := range m.known {
+		if looked++; looked > glance {
+			break
+		}
+		if !now.Before(r.until) {
+			delete(m.known, key)
 		}
 	}
-	for other := range m.known {
+	for key := range m.known {
 		if len(m.known) < m.most {
 			break
 		}
-		delete(m.known, other) // any
+		delete(m.known, key)
 	}
-	m.known[key] = r
 }
 
 // forget drops what is remembered for the keys that match, and lets nobody join the questions under way.
