@@ -114,21 +114,22 @@ func (w Wallet) Missing() []MissingDischarge {
 	if t == nil {
 		return nil
 	}
-	_, missing := t.order()
+	var few [8]int
+	_, missing := t.order(few[:0])
 	return missing
 }
 
-// order gives the indices of the macaroons, the primary one first and then the
+// order appends the indices of the macaroons, the primary one first and then the
 // discharges depth first in the order of the caveats that they are for. Each is
 // visited once, so that caveats in a circle end.
-func (t *bundle) order() (order []int, missing []MissingDischarge) {
+func (t *bundle) order(to []int) (order []int, missing []MissingDischarge) {
 	unused := make(map[string]int, len(t.list))
 	for i := 1; i < len(t.list); i++ {
 		unused[t.list[i].Identifier] = i
 	}
 	type cursor struct{ macaroon, caveat int }
 	stack := []cursor{{0, 0}}
-	order = append(order, 0)
+	order = append(to, 0)
 	for len(stack) > 0 {
 		at := &stack[len(stack)-1]
 		caveats := t.list[at.macaroon].Caveats
@@ -186,7 +187,8 @@ func (w Wallet) bind() (*bundle, error) {
 	if len(t.list) == 1 {
 		return t, nil
 	}
-	order, _ := t.order()
+	var few [8]int
+	order, _ := t.order(few[:0])
 	if n := len(t.list) - len(order); n > 0 {
 		return nil, fmt.Errorf("macaroon: wallet: no caveat asks for %d of the discharges", n)
 	}
