@@ -2,6 +2,7 @@ package origin_test
 
 import (
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -10,6 +11,7 @@ import (
 )
 
 func TestOf(t *testing.T) {
+	longest := strings.Repeat("a.", 126) + "a"
 	for text, want := range map[string]origin.Origin{
 		"https://orders.internal":              "https://orders.internal:443",
 		"https://orders.internal/a?b#c":        "https://orders.internal:443",
@@ -35,6 +37,8 @@ func TestOf(t *testing.T) {
 		"https://or%64ers.internal":            "",
 		"https://a%2fb.internal":               "",
 		"https://":                             "",
+		"https://" + longest:                   origin.Origin("https://" + longest + ":443"),
+		"https://" + longest + "a":             "",
 		"ftp://orders.internal":                "",
 		"file:///etc/passwd":                   "",
 		"//orders.internal":                    "",
@@ -62,16 +66,17 @@ func TestList(t *testing.T) {
 	require.False(t, origin.List{}.Has(""))
 
 	for name, bad := range map[string][]string{
-		"none":       nil,
-		"plain http": {"http://orders.internal"},
-		"path":       {"https://orders.internal/x"},
-		"query":      {"https://orders.internal?x"},
-		"fragment":   {"https://orders.internal#"},
-		"user":       {"https://a@orders.internal"},
-		"wildcard":   {"https://*.internal"},
-		"no scheme":  {"orders.internal"},
-		"one of two": {"https://orders.internal", "http://10.0.0.1"},
-		"lookalike":  {"http://localhost.evil.example"},
+		"none":        nil,
+		"plain http":  {"http://orders.internal"},
+		"path":        {"https://orders.internal/x"},
+		"query":       {"https://orders.internal?x"},
+		"empty query": {"https://orders.internal?"},
+		"fragment":    {"https://orders.internal#"},
+		"user":        {"https://a@orders.internal"},
+		"wildcard":    {"https://*.internal"},
+		"no scheme":   {"orders.internal"},
+		"one of two":  {"https://orders.internal", "http://10.0.0.1"},
+		"lookalike":   {"http://localhost.evil.example"},
 	} {
 		list, err := origin.NewList(bad, false)
 		require.Error(t, err, name)

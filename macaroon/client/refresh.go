@@ -138,7 +138,6 @@ func (r *refreshed) land(k *kept, f *flight, asked time.Time) {
 	k.wallet, k.failed = f.wallet, nil
 	k.until = asked.Add(life)
 	k.renew = asked.Add(life*2/3 + rand.N(life/6+1))
-	k.retry = asked.Add(min(pause, life/6)) // a wallet that is given expired is not asked for in a loop
 }
 
 // question asks the source behind, whose panics are its callers' problem: here they would

@@ -408,6 +408,11 @@ func TestRefreshKeepsFewTargets(t *testing.T) {
 		require.Equal(t, fmt.Sprint(i), identifier(w))
 	}
 	require.Equal(t, 1000, asked)
+	for i := range 1000 {
+		_, err := source.Wallet(t.Context(), fmt.Sprint(i))
+		require.NoError(t, err)
+	}
+	require.GreaterOrEqual(t, asked, 2000-256, "most were not kept")
 
 	_, err = client.Refresh(nil, time.Hour)
 	require.Error(t, err)
@@ -429,6 +434,60 @@ func TestTarget(t *testing.T) {
 	}
 }
 
+func TestZeroWallet(t *testing.T) {
+	_, err := client.Static(macaroon.Wallet{}).Wallet(t.Context(), "")
+	require.ErrorIs(t, err, macaroon.ErrInvalid)
+}
+
+// TestRefreshLooksAtEachExpiry: the earliest counts, of whichever macaroon, at the very
+// instant, and one that can't be read has passed.
+func TestRefreshLooksAtEachExpiry(t *testing.T) {
+	key := bytes.Repeat([]byte{1}, 32)
+	at := func(d time.Duration) macaroon.Caveat { return caveat.ExpiresAt(time.Now().Add(d)) }
+	for name, row := range map[string]struct {
+		caveats func() []macaroon.Caveat
+		life    time.Duration // 0: refused
+	}{
+		"earliest first":   {func() []macaroon.Caveat { return []macaroon.Caveat{at(30 * time.Second), at(time.Hour)} }, 30 * time.Second},
+		"earliest last":    {func() []macaroon.Caveat { return []macaroon.Caveat{at(time.Hour), at(30 * time.Second)} }, 30 * time.Second},
+		"of the discharge": {func() []macaroon.Caveat { return []macaroon.Caveat{at(time.Hour), macaroon.ThirdParty(key, "cid", "")} }, 20 * time.Second},
+		"none":             {func() []macaroon.Caveat { return nil }, time.Minute},
+		"now":              {func() []macaroon.Caveat { return []macaroon.Caveat{at(0)} }, 0},
+		"unreadable":       {func() []macaroon.Caveat { return []macaroon.Caveat{macaroon.Condition("time-before tea")} }, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, err := wallet(t, "x", 0).Attenuate(row.caveats()...)
+				require.NoError(t, err)
+				if len(w.Missing()) > 0 {
+					d, err := macaroon.New(key, "cid", "")
+					require.NoError(t, err)
+					d, err = d.Attenuate(at(20 * time.Second))
+					require.NoError(t, err)
+					w, err = w.With(d)
+					require.NoError(t, err)
+				}
+				asked := 0
+				source, err := client.Refresh(client.SourceFunc(func(context.Context, string) (macaroon.Wallet, error) {
+					if asked++; asked > 1 {
+						return macaroon.Wallet{}, errors.New("no more")
+					}
+					return w, nil
+				}), time.Minute)
+				require.NoError(t, err)
+				start := time.Now()
+				for {
+					if _, err := source.Wallet(t.Context(), ""); err != nil {
+						break
+					}
+					time.Sleep(time.Second)
+				}
+				require.Equal(t, row.life, time.Since(start))
+			})
+		})
+	}
+}
+
 func TestForward(t *testing.T) {
 	ctx := t.Context()
 	_, err := client.Forward(ctx)
@@ -441,9 +500,13 @@ func TestForward(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "in", identifier(w))
 	require.Equal(t, 2, w.Inspect().At(0).Caveats().Len())
-	w, err = client.Forwarding(caveat.Methods("GET")).Wallet(in, "")
+	list := []macaroon.Caveat{caveat.Methods("GET")}
+	forwarding := client.Forwarding(list...)
+	list[0] = caveat.Methods("PUT")
+	w, err = forwarding.Wallet(in, "")
 	require.NoError(t, err)
 	require.Equal(t, 2, w.Inspect().At(0).Caveats().Len())
+	require.Equal(t, "http-method GET", w.Inspect().At(0).Caveats().At(1).ID, "the list is copied")
 	_, err = client.Forward(in, caveat.Methods())
 	require.Error(t, err)
 
