@@ -82,6 +82,9 @@ func (c *wordsCodec) anyFits(list, fact string, fits func(word, fact string) boo
 	for rest := list; ; {
 		word, more := nextWord(rest)
 		if !c.valid(word) {
+			if !isText(list) {
+				return false, errNotText // as everybody is told who reads it by Kind.parse
+			}
 			return false, malformed("%s is not %s", quote(word), c.what)
 		}
 		found = found || fits(word, fact)

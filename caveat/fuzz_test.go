@@ -24,7 +24,7 @@ func FuzzCondition(f *testing.F) {
 	for _, c := range met {
 		f.Add(c.condition)
 	}
-	for _, condition := range []string{"", " ", "a", "a:b c", "declared user ", "error x", "allow * ", "http-path /%2f", "client-ip ::/0", "x \xff", "x \u0085"} {
+	for _, condition := range []string{"", " ", "a", "a:b c", "declared user ", "error x", "allow * ", "http-path /%2f", "client-ip ::/0", "x \xff", "x \u0085", "http-host \x80", "allow \n"} {
 		f.Add(condition)
 	}
 	registry := caveat.Standard()
