@@ -38,7 +38,13 @@ func TestAllocations(t *testing.T) {
 }
 
 func TestAllocationsOfIdentifiers(t *testing.T) {
-	data, err := macaroon.Identifier{KeyID: "abcdefghijklm", IssuedAt: issued, Subject: "billing", Caveats: 3}.MarshalBinary()
+	id := macaroon.Identifier{KeyID: "abcdefghijklm", IssuedAt: issued, Subject: "billing", Caveats: 3}
+	require.Equal(t, 1.0, testing.AllocsPerRun(200, func() {
+		if _, err := id.MarshalBinary(); err != nil {
+			t.Fatal(err)
+		}
+	}))
+	data, err := id.MarshalBinary()
 	require.NoError(t, err)
 	identifier := string(data)
 	require.Zero(t, testing.AllocsPerRun(200, func() {

@@ -103,7 +103,10 @@ const (
 
 // MarshalBinary gives the encoding. It fails for an identifier that
 // [ParseIdentifier] would refuse.
-func (id Identifier) MarshalBinary() ([]byte, error) { return id.AppendBinary(nil) }
+func (id Identifier) MarshalBinary() ([]byte, error) {
+	const typical = 64 // bytes
+	return id.AppendBinary(make([]byte, 0, typical))
+}
 
 // AppendBinary appends the encoding to b.
 func (id Identifier) AppendBinary(b []byte) ([]byte, error) {

@@ -91,15 +91,16 @@ func mint(ctx context.Context, source Source, keyID string, grant Grant, caveats
 		}
 		list[i] = w
 	}
-	identifier, err := id.MarshalBinary()
+	signed, err := id.MarshalBinary()
 	if err != nil {
 		return Macaroon{}, err
 	}
+	identifier := string(signed)
 	if len(identifier) > limits.Identifier {
 		return Macaroon{}, wire.OverLimit("bytes of identifier", limits.Identifier)
 	}
 
-	sig, found, err := source.RootSignature(ctx, string(identifier))
+	sig, found, err := source.RootSignature(ctx, identifier)
 	if err != nil {
 		return Macaroon{}, err
 	}
@@ -108,7 +109,7 @@ func mint(ctx context.Context, source Source, keyID string, grant Grant, caveats
 	}
 	b, t := single(wire.Macaroon{
 		Location:   grant.Location,
-		Identifier: string(identifier),
+		Identifier: identifier,
 		Signature:  sig,
 	}, grant.Limits.raised(), len(list))
 	var h chain.Hasher
