@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -46,11 +44,7 @@ type Options struct {
 type Store struct {
 	client redis.UniversalClient
 	name   string
-	sealer atomic.Pointer[seal.Sealer]
-
-	rewrapping sync.Mutex     // held by Rewrap; guards what follows
-	own        *seal.Sealer   // what New was given, or the last Rewrap that succeeded
-	tried      []*seal.Sealer // by Rewraps since then, without success
+	kek    *seal.Holder
 }
 
 // New makes a Store whose keys kek seals, each bound to the name in options and to its
@@ -73,9 +67,7 @@ func New(client redis.UniversalClient, kek *seal.Sealer, options Options) (*Stor
 	if len(problems) > 0 {
 		return nil, errors.Join(problems...)
 	}
-	s := &Store{client: client, name: options.Name, own: kek}
-	s.sealer.Store(kek)
-	return s, nil
+	return &Store{client, options.Name, seal.NewHolder(kek)}, nil
 }
 
 // key is where the hash is.
@@ -120,6 +112,7 @@ func (s *Store) load(ctx context.Context, known string) (records map[string][]by
 	if err := ctx.Err(); err != nil {
 		return nil, "", err
 	}
+	before := s.kek.Sealer()
 	reply, err := reading.Run(ctx, s.client, []string{s.key()}, known, maxKeys+1).StringSlice()
 	if errors.Is(err, redis.Nil) {
 		return nil, known, nil
@@ -127,7 +120,7 @@ func (s *Store) load(ctx context.Context, known string) (records map[string][]by
 	if err != nil {
 		return nil, "", err
 	}
-	sealer := s.sealer.Load()
+	sealer := s.kek.Since(before) // there may have been a Rewrap
 	records = make(map[string][]byte, len(reply)/2)
 	for i := 0; i+1 < len(reply); i += 2 {
 		field, value := reply[i], reply[i+1]
@@ -160,7 +153,7 @@ return 1`)
 // step. There may be 1000 of them, each 64 KiB when sealed; ids are 1 to 64 printable
 // ASCII characters.
 func (s *Store) Swap(ctx context.Context, known string, records map[string][]byte) (version string, swapped bool, err error) {
-	version, swapped, err = s.swap(ctx, s.sealer.Load(), known, records)
+	version, swapped, err = s.swap(ctx, s.kek.Sealer(), known, records)
 	if err != nil {
 		return "", false, failed(ctx, "swap", err)
 	}
@@ -209,24 +202,10 @@ func (s *Store) swap(ctx context.Context, sealer *seal.Sealer, known string, rec
 // After an error it may or may not have happened, as with Swap. The Store then opens both,
 // seals as before, and Rewrap may be called again. Of two calls at once the second fails.
 func (s *Store) Rewrap(ctx context.Context, to *seal.Sealer) error {
-	if !s.rewrapping.TryLock() {
-		return errors.New(prefix + "rewrap: another one is under way")
-	}
-	defer s.rewrapping.Unlock()
-	if _, err := to.Seal("", "", nil); err != nil { // a sealer that can't seal is found out now
+	err := s.kek.Change(to, func(both *seal.Sealer) error { return s.rewrap(ctx, both) })
+	if err != nil {
 		return failed(ctx, "rewrap", err)
 	}
-	s.tried = append(s.tried, to)
-	// From here on nothing is sealed under the old key: a Swap that did so before has to
-	// know a version that is gone when the keys are rewrapped.
-	both := to.AlsoOpens(append([]*seal.Sealer{s.own}, s.tried...)...)
-	s.sealer.Store(both)
-	if err := s.rewrap(ctx, both); err != nil {
-		s.sealer.Store(s.own.AlsoOpens(s.tried...))
-		return failed(ctx, "rewrap", err)
-	}
-	s.own, s.tried = to, nil
-	s.sealer.Store(to)
 	return nil
 }
 

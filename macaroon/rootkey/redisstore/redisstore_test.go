@@ -223,7 +223,7 @@ func TestRewrap(t *testing.T) {
 	reader := newStore(t, client, name, next.AlsoOpens(sealer(t, 1)))
 	var wg sync.WaitGroup
 	stop := make(chan struct{})
-	for range 4 {
+	for _, store := range []*redisstore.Store{reader, reader, s, s} {
 		wg.Go(func() {
 			for {
 				select {
@@ -231,7 +231,7 @@ func TestRewrap(t *testing.T) {
 					return
 				default:
 				}
-				if records, _, _, err := reader.Load(ctx, ""); err != nil || len(records) != 2 {
+				if records, _, _, err := store.Load(ctx, ""); err != nil || len(records) != 2 {
 					t.Error(len(records), err)
 					return
 				}

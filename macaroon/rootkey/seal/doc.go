@@ -4,7 +4,7 @@
 //	sealer, err := seal.NewPassphrase(passphrase) // slower, for what a person keeps
 //
 // Give the [Sealer] to a store: packages filestore, sqlstore and redisstore take one.
-// Only who writes a store of another kind calls [Sealer.Seal] and [Sealer.Open].
+// Only who writes a store of another kind calls [Sealer.Seal] and [Sealer.Open], and has a [Holder].
 //
 // What is sealed is bound to the name of its store and to the id of its key. In
 // another place it doesn't open, so that somebody who can write to the store, but

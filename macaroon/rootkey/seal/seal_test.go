@@ -452,7 +452,7 @@ func TestNothingPrints(t *testing.T) {
 	}
 	for _, s := range []*seal.Sealer{key(t, 1), p, p.AlsoOpens(key(t, 1))} {
 		require.Equal(t, "sealer", s.String())
-		for _, v := range []any{s, *s, holder{s, *s}, &holder{s, *s}} {
+		for _, v := range []any{s, *s, holder{s, *s}, &holder{s, *s}, seal.NewHolder(s), struct{ h *seal.Holder }{seal.NewHolder(s)}} {
 			for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%b", "%p", "%t"} {
 				out := strings.ToLower(fmt.Sprintf(verb, v))
 				for _, secret := range [][]byte{[]byte(text), kek[:4], derivedKey[:4]} {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
-	"errors"
-	"slices"
 
 	"github.com/amaretti-go/amaretti/macaroon/rootkey/seal"
 )
@@ -26,28 +24,10 @@ import (
 // Rewrap doesn't help against somebody who has the old key and an old copy of the
 // database: he has the root keys. Rotate these too.
 func (s *Store) Rewrap(ctx context.Context, to *seal.Sealer) error {
-	if !s.rewrapping.TryLock() {
-		return errors.New(prefix + "rewrap: another one is under way")
-	}
-	defer s.rewrapping.Unlock()
-	// A sealer that can't seal is found out now. A passphrase's key is derived here,
-	// not in the transaction.
-	if _, err := to.Seal("", "", nil); err != nil {
+	err := s.kek.Change(to, func(both *seal.Sealer) error { return s.rewrap(ctx, both) })
+	if err != nil {
 		return failed(ctx, "rewrap", err)
 	}
-	if !slices.Contains(s.tried, to) {
-		s.tried = append(s.tried, to)
-	}
-	// From here on nothing is sealed under the old key: a Swap that did so before has to
-	// know a version that is gone when the keys are rewrapped.
-	both := to.AlsoOpens(append([]*seal.Sealer{s.own}, s.tried...)...)
-	s.sealer.Store(both)
-	if err := s.rewrap(ctx, both); err != nil {
-		s.sealer.Store(s.own.AlsoOpens(s.tried...))
-		return failed(ctx, "rewrap", err)
-	}
-	s.own, s.tried = to, nil
-	s.sealer.Store(to)
 	return nil
 }
 

@@ -6,8 +6,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"sync"
-	"sync/atomic"
 
 	"github.com/amaretti-go/amaretti/macaroon/rootkey/seal"
 )
@@ -24,11 +22,7 @@ const (
 // concurrent use, also by other processes over the same tables.
 type Store struct {
 	database *database
-	sealer   atomic.Pointer[seal.Sealer]
-
-	rewrapping sync.Mutex     // held by Rewrap; guards what follows
-	own        *seal.Sealer   // what New was given, or the last Rewrap that succeeded
-	tried      []*seal.Sealer // by Rewraps since then, without success
+	kek      *seal.Holder
 }
 
 // New makes a Store whose keys kek seals, each bound to the name in options and to its
@@ -42,9 +36,7 @@ func New(db *sql.DB, dialect Dialect, kek *seal.Sealer, options Options) (*Store
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{database: d, own: kek}
-	s.sealer.Store(kek)
-	return s, nil
+	return &Store{d, seal.NewHolder(kek)}, nil
 }
 
 // One statement sees one state of the database. If the version is the one that is known, no keys come
@@ -56,7 +48,7 @@ const loadSet = `SELECT s.version, k.id, CASE WHEN length(k.record) <= $3 THEN k
 // Load gives all records, opened, and the version of the set, unless it is known. One
 // record that does not open is an error for all: seal.ErrOpen.
 func (s *Store) Load(ctx context.Context, known string) (records map[string][]byte, version string, found bool, err error) {
-	sealer := s.sealer.Load()
+	before := s.kek.Sealer()
 	sealed, version, err := s.load(ctx, known)
 	if err != nil {
 		return nil, "", false, failed(ctx, "load", err)
@@ -64,10 +56,7 @@ func (s *Store) Load(ctx context.Context, known string) (records map[string][]by
 	if version == known {
 		return nil, "", false, nil
 	}
-	// A Rewrap meanwhile: what was read may be of before or after.
-	if now := s.sealer.Load(); now != sealer {
-		sealer = now.AlsoOpens(sealer)
-	}
+	sealer := s.kek.Since(before) // there may have been a Rewrap
 	records = make(map[string][]byte, len(sealed))
 	for id, record := range sealed {
 		if records[id], err = s.database.open(sealer, id, record); err != nil {
@@ -156,7 +145,7 @@ func (s *Store) Swap(ctx context.Context, known string, records map[string][]byt
 }
 
 func (s *Store) swap(ctx context.Context, known, version string, records map[string][]byte) (swapped bool, err error) {
-	d, sealer := s.database, s.sealer.Load()
+	d, sealer := s.database, s.kek.Sealer()
 	if len(records) > maxKeys {
 		return false, errTooMany
 	}
