@@ -53,6 +53,7 @@ func postgresDSN(t testing.TB) string {
 	require.NoError(t, err, "AMARETTI_TEST_POSTGRES must be a URL")
 	q := u.Query()
 	q.Set("search_path", schema)
+	q.Set("synchronous_commit", "off") // nobody pulls the plug here
 	u.RawQuery = q.Encode()
 	return u.String()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -60,8 +61,12 @@ func TestPostgresConnectionsKilled(t *testing.T) {
 			require.NoError(t, err)
 		}
 	})
+	kills := 15
+	if os.Getenv("AMARETTI_LONG") != "" {
+		kills = 200
+	}
 	acknowledged, failures, inDoubt := 0, 0, 0
-	for i := 1; failures < 40 && i < 20_000; i++ {
+	for i := 1; failures < kills; i++ {
 		next, swapped, err := store.Swap(t.Context(), version, sqlSet(fmt.Sprint(i)))
 		if err == nil {
 			require.True(t, swapped)
@@ -90,7 +95,6 @@ func TestPostgresConnectionsKilled(t *testing.T) {
 	}
 	cancel()
 	wg.Wait()
-	require.Equal(t, 40, failures)
 	t.Logf("%d failures, of which %d had been written", failures, inDoubt)
 	sqlHolds(t, server.store(t, sqlSealer(t, 1), ""), sqlSet(fmt.Sprint(acknowledged)))
 }

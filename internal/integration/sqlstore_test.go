@@ -83,7 +83,7 @@ func postgresServer(t *testing.T) sqlServer {
 
 func sqliteServer(t *testing.T) sqlServer {
 	path := filepath.Join(t.TempDir(), "keys.db")
-	return sqlServer{"sqlite", "file:" + path + "?_pragma=busy_timeout(10000)", sqlstore.SQLite}
+	return sqlServer{"sqlite", "file:" + path + "?_pragma=busy_timeout(10000)&_pragma=synchronous(OFF)", sqlstore.SQLite}
 }
 
 // onBoth runs a test on PostgreSQL and on SQLite.
@@ -173,11 +173,16 @@ func TestSQLStore(t *testing.T) {
 			return func() rootkey.Store { return server.store(t, sqlSealer(t, 1), name) }
 		})
 	}
-	onBoth(t, suite)
+	onBoth(t, func(t *testing.T, server sqlServer) {
+		t.Parallel() // they mostly wait
+		suite(t, server)
+	})
 	t.Run("PostgreSQL, serializable by default", func(t *testing.T) {
+		t.Parallel()
 		suite(t, postgresServer(t).with("default_transaction_isolation=serializable"))
 	})
 	t.Run("SQLite with a write-ahead log", func(t *testing.T) {
+		t.Parallel()
 		server := sqliteServer(t)
 		server.exec(t, server.open(t), "PRAGMA journal_mode = WAL")
 		suite(t, server)

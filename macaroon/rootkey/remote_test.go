@@ -308,7 +308,7 @@ func TestRemoteCacheIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		service := newIsolated(map[string][]byte{"k": make([]byte, 32)})
 		r := remote(t, service, rootkey.RemoteOptions{CacheFor: time.Hour})
-		ids := make([]string, 3000)
+		ids := make([]string, 1500)
 		for i := range ids {
 			b, err := macaroon.Identifier{KeyID: "k", IssuedAt: time.Unix(int64(1+i), 0)}.MarshalBinary()
 			require.NoError(t, err)
@@ -323,9 +323,9 @@ func TestRemoteCacheIsBounded(t *testing.T) {
 			}
 			return service.count() - before
 		}
-		require.Equal(t, 3000, all())
-		require.GreaterOrEqual(t, all(), 2000)
-		require.Less(t, all(), 3000, "and some are")
+		require.Equal(t, 1500, all())
+		require.GreaterOrEqual(t, all(), 500)
+		require.Less(t, all(), 1500, "and some are")
 		time.Sleep(time.Hour)
 		ids = ids[:1000]
 		require.Equal(t, 1000, all())

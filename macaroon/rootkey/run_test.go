@@ -20,14 +20,14 @@ import (
 )
 
 // unhurried are options with which months pass quickly.
-var unhurried = rootkey.Options{RefreshEvery: time.Hour, StaleAfter: 2 * time.Hour, PublishFor: 2 * time.Hour}
+var unhurried = rootkey.Options{RefreshEvery: 2 * time.Hour, StaleAfter: 4 * time.Hour, PublishFor: 4 * time.Hour}
 
 // Several processes that open an empty store at once make one key, and of all that see a
 // rotation due, one makes it.
 func TestManyProcesses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newStore()
-		rings := make([]*rootkey.Keyring, 8)
+		rings := make([]*rootkey.Keyring, 5)
 		var opening sync.WaitGroup
 		for i := range rings {
 			opening.Go(func() { rings[i] = open(t, store, unhurried) })
@@ -47,7 +47,7 @@ func TestManyProcesses(t *testing.T) {
 		_, after := store.count()
 		require.LessOrEqual(t, after-before, len(rings), "each tried once at most")
 
-		time.Sleep(10 * rotateEvery)
+		time.Sleep(4 * rotateEvery)
 		keys = list(t, rings[0])
 		require.LessOrEqual(t, len(keys), 3, "old keys are removed")
 		keys = slices.DeleteFunc(keys, func(k rootkey.Key) bool { return k.State != rootkey.Minting })
@@ -75,7 +75,7 @@ func TestNobodyIsRefusedWhileKeysRotate(t *testing.T) {
 		}
 		var tokens []token
 		minters := make(map[string]bool)
-		for range 720 {
+		for range 480 {
 			for _, k := range rings {
 				m := mint(t, k)
 				minters[keyID(t, m)] = true
@@ -101,7 +101,7 @@ func TestNobodyIsRefusedWhileKeysRotate(t *testing.T) {
 // enough for tokens of full lifetime.
 func TestRunReplaces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := open(t, newStore(), rootkey.Options{})
+		k := open(t, newStore(), rootkey.Options{RefreshEvery: time.Minute})
 		first := list(t, k)[0].ID
 		retires := time.Now().Add(72 * time.Hour)
 		require.NoError(t, k.Retire(t.Context(), first, retires))

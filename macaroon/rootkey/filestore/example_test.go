@@ -4,6 +4,7 @@ package filestore_test
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -23,9 +24,11 @@ func Example() {
 	check(err)
 	defer os.RemoveAll(dir)
 	path := filepath.Join(dir, "keys")
+	kek := make([]byte, 32) // it comes from a secrets manager, in real life
+	rand.Read(kek)
 
 	start := func() *rootkey.Keyring {
-		sealer, err := seal.NewPassphrase([]byte("Who plants a tree thinks of others"))
+		sealer, err := seal.NewKey(kek)
 		check(err)
 		store, err := filestore.New(path, sealer, filestore.Options{})
 		check(err)

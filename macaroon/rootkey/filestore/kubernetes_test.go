@@ -87,7 +87,7 @@ func TestKubernetes(t *testing.T) {
 // TestKubernetesSwapUnderLoad: readers beside updates see whole sets and
 // no error.
 func TestKubernetesSwapUnderLoad(t *testing.T) {
-	updates := 300
+	updates := 100
 	if long {
 		updates = 5000
 	}

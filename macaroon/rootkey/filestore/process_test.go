@@ -135,7 +135,7 @@ func lastLine(r io.Reader, least int) int {
 // TestKilled: processes that write are killed, at any moment. After each, the file
 // is there, whole, with what was acknowledged or the next set.
 func TestKilled(t *testing.T) {
-	kills := 40
+	kills := 25
 	if long {
 		kills = 1000
 	}

@@ -16,7 +16,7 @@ import (
 // race: of writers that know the same version, exactly one swaps.
 func race(t *testing.T, open func() rootkey.Store) {
 	all := []rootkey.Store{open(), open(), open(), open()}
-	const writers, rounds = 8, 12
+	const writers, rounds = 8, 6
 	version := ""
 	for round := range rounds {
 		var (
@@ -126,7 +126,7 @@ func (w *writer) increment(ctx context.Context) error {
 // counter: no update is lost, and readers beside the writers see whole sets in order.
 func counter(t *testing.T, open func() rootkey.Store) {
 	all := []rootkey.Store{open(), open(), open(), open()}
-	const writers, increments = 6, 10
+	const writers, increments = 5, 6
 	var h history
 	put(t, all[0], numbered(0))
 
@@ -253,7 +253,7 @@ func interrupted(t *testing.T, open func() rootkey.Store) {
 	typical := time.Since(began) / samples
 
 	doubt := false // whether a Swap may still be under way
-	for i := range 50 {
+	for i := range 30 {
 		if err := r.read(t.Context()); err != nil {
 			t.Fatalf("Load: %v", err)
 		}
@@ -320,7 +320,7 @@ func spin(d time.Duration) {
 // others go on at once with what it left: a set that it wrote, whole, and at least the last one
 // that was acknowledged to it.
 func abandoned(t *testing.T, open func() rootkey.Store) {
-	const rounds = 8
+	const rounds = 6
 	var h history
 	began := time.Now()
 	first := open()
