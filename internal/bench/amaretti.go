@@ -7,6 +7,7 @@ import (
 
 	conditions "github.com/amaretti-go/amaretti/caveat"
 	"github.com/amaretti-go/amaretti/macaroon"
+	"github.com/amaretti-go/amaretti/macaroon/client"
 	"github.com/amaretti-go/amaretti/macaroon/rootkey"
 	"github.com/amaretti-go/amaretti/verifier"
 )
@@ -98,15 +99,18 @@ func (a *amaretti) hold(text string) (func() (string, error), error) {
 	}, nil
 }
 
+// host is where requests are sent.
+const host = "orders.internal"
+
 func (a *amaretti) send(text string) (func() (string, error), error) {
 	var wallet macaroon.Wallet
 	if err := wallet.UnmarshalText([]byte(text)); err != nil {
 		return nil, err
 	}
-	r := newRequest()
+	source, r := client.Static(wallet), newRequest()
 	return func() (string, error) {
-		w, err := wallet.Attenuate(conditions.ExpiresAt(time.Now().Add(30*time.Second)), conditions.Methods(r.method),
-			conditions.ExactPath(r.path), conditions.Hosts("orders.internal"))
+		w, err := client.Prepare(context.Background(), source, "https://"+host+":443", nil,
+			conditions.ExpiresIn(30*time.Second), conditions.Methods(r.method), conditions.ExactPath(r.path), conditions.Hosts(host))
 		if err != nil {
 			return "", err
 		}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/amaretti-go/amaretti/macaroon"
 )
 
 // deciders are the contenders that decide anything.
@@ -175,6 +177,41 @@ func TestHoldersNarrow(t *testing.T) {
 		})
 	}
 	require.GreaterOrEqual(t, count, 2)
+}
+
+// What a sender adds must reach the text that it gets, anew for each request.
+func TestSendersNarrow(t *testing.T) {
+	count := 0
+	for _, e := range deciders() {
+		c := newContender(t, e, newGrant(detailed, soon))
+		s, ok := c.(sender)
+		if !ok {
+			continue
+		}
+		count++
+		t.Run(e.name, func(t *testing.T) {
+			narrow, err := s.send(mintText(t, c))
+			require.NoError(t, err)
+			var before string
+			for range 2 {
+				text, err := narrow()
+				require.NoError(t, err)
+				require.NotEqual(t, before, text)
+				before = text
+				credential, err := macaroon.Parse(text)
+				require.NoError(t, err)
+				var names []string
+				for _, written := range credential.Inspect().At(0).Caveats().All() {
+					name, _, _ := strings.Cut(written.ID, " ")
+					names = append(names, name)
+				}
+				require.Equal(t, []string{"time-before", "http-method", "http-path", "http-host"}, names[detailed:])
+			}
+			_, err = s.send("nonsense")
+			require.Error(t, err)
+		})
+	}
+	require.Positive(t, count)
 }
 
 func TestReadersRead(t *testing.T) {
