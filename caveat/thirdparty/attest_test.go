@@ -2,6 +2,7 @@ package thirdparty_test
 
 import (
 	"context"
+	"encoding/base64"
 	"maps"
 	"testing"
 	"time"
@@ -84,6 +85,75 @@ func TestAttestedAttributes(t *testing.T) {
 			require.Equal(t, "web", who.Subject())
 		})
 	}
+}
+
+// A holder can append a caveat of the same caveat id, whose root key he knows, and discharge that himself: for the
+// minter's caveat that is worth nothing, whether he presents it alone, or beside the real one, in either order, or
+// nested in the discharge of yet another caveat of his.
+func TestSameCaveatID(t *testing.T) {
+	key := thirdparty.GenerateKey()
+	s := newTarget(t)
+	d := dischargerAt(t, s.now, key)
+	token := s.mint(t, thirdparty.NewCaveat(party(key), "member-of acme").Attesting("user"))
+	id := token.Inspect().Caveats().At(3).ID
+	real, err := d.Discharge(t.Context(), thirdparty.Request{CaveatID: id}, says(thirdparty.Answer{Declared: map[string]string{"user": "ann"}}))
+	require.NoError(t, err)
+	mine := []byte("a root key that the holder knows")
+	selfMade := func(id string, caveats ...macaroon.Caveat) macaroon.Macaroon {
+		m, err := macaroon.New(mine, id, "")
+		require.NoError(t, err)
+		m, err = m.Attenuate(caveats...)
+		require.NoError(t, err)
+		return m
+	}
+	admin := macaroon.Condition("declared user admin")
+	same, err := token.Attenuate(macaroon.ThirdParty(mine, id, home))
+	require.NoError(t, err)
+	around, err := token.Attenuate(macaroon.ThirdParty(mine, "around", home))
+	require.NoError(t, err)
+	nested := macaroon.ThirdParty(mine, id, home)
+
+	// presented is the text of a token with these discharges, which no wallet would hold, bound.
+	presented := func(primary macaroon.Macaroon, discharges ...macaroon.Macaroon) string {
+		all, err := primary.MarshalBinary()
+		require.NoError(t, err)
+		own := len(all)
+		for _, d := range discharges {
+			w, err := macaroon.NewWallet(primary, d)
+			require.NoError(t, err)
+			c, err := w.Credential()
+			require.NoError(t, err)
+			b, err := c.MarshalBinary()
+			require.NoError(t, err)
+			all = append(all, b[own:]...)
+		}
+		return base64.RawURLEncoding.EncodeToString(all)
+	}
+	wallet := func(primary macaroon.Macaroon, discharges ...macaroon.Macaroon) string {
+		w, err := macaroon.NewWallet(primary, discharges...)
+		require.NoError(t, err)
+		text, err := w.Encode()
+		require.NoError(t, err)
+		return text
+	}
+	for name, text := range map[string]string{
+		"his own for the minter's":    presented(token, selfMade(id, admin)),
+		"his own for both":            presented(same, selfMade(id, admin)),
+		"the real one for both":       presented(same, real),
+		"the real one first":          presented(same, real, selfMade(id, admin)),
+		"his own first":               presented(same, selfMade(id, admin), real),
+		"his own, nested":             wallet(around, selfMade("around", nested), selfMade(id, admin)),
+		"the real one, his is nested": wallet(around, selfMade("around", nested), real),
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := s.verifier.VerifyText(t.Context(), text, "orders.read", caveat.Facts{})
+			require.ErrorIs(t, err, verifier.ErrUnauthenticated)
+		})
+	}
+	who, err := s.verifier.VerifyText(t.Context(), presented(token, real), "orders.read", caveat.Facts{})
+	require.NoError(t, err)
+	user, _ := who.Attribute("user")
+	require.Equal(t, "ann", user)
 }
 
 // A third party that another one adds attests nothing.

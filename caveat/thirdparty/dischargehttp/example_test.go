@@ -75,3 +75,50 @@ func ann(context.Context, string) (dischargehttp.Identity, error) {
 	r.SetBasicAuth("ann", "ann's password")
 	return dischargehttp.Identity{Name: "ann", Header: r.Header}, nil
 }
+
+// A person logs in with a browser before there is a discharge. The page here asks for nothing; a real one finds out who
+// is there, shows what for, and has them confirm it.
+func ExampleFlows() {
+	flows, _ := dischargehttp.NewFlows("login", dischargehttp.FlowOptions{})
+	members := thirdparty.Conditions{"member-of": func(_ context.Context, q thirdparty.Question) (thirdparty.Answer, error) {
+		if q.Caller == nil {
+			return thirdparty.Answer{}, dischargehttp.ErrInteractionRequired
+		}
+		return thirdparty.Answer{Declared: map[string]string{"user": q.Caller.(string)}}, nil
+	}}
+	keys, _ := thirdparty.NewKeys(thirdparty.GenerateKey())
+	discharger, _ := thirdparty.NewDischarger(keys, thirdparty.Options{})
+	service, _ := dischargehttp.NewService(discharger, members, dischargehttp.ServiceOptions{Flows: flows})
+	mux := http.NewServeMux()
+	mux.Handle("/", service)
+	mux.HandleFunc("/login", func(w http.ResponseWriter, r *http.Request) {
+		flow, found := flows.Find(r.FormValue("flow"))
+		if !found {
+			http.Error(w, "too late", http.StatusNotFound)
+			return
+		}
+		fmt.Println("asked for:", flow.Question.Condition)
+		flows.Complete(flow.ID, "ann")
+	})
+	server := httptest.NewServer(mux)
+	defer server.Close()
+
+	browser, _ := dischargehttp.Browser(func(ctx context.Context, url string) error {
+		response, err := http.Get(url) // or the command that opens a browser
+		if err == nil {
+			response.Body.Close()
+		}
+		return err
+	})
+	client, _ := dischargehttp.NewClient([]string{server.URL}, dischargehttp.ClientOptions{Interactors: []dischargehttp.Interactor{browser}})
+	orders := rootkey.InMemory()
+	token, _ := orders.Mint(context.Background(), macaroon.Grant{Subject: "web"},
+		caveat.ExpiresIn(time.Hour), caveat.Audience("orders"), caveat.Operations("orders.read"),
+		thirdparty.NewCaveat(service.Party(server.URL), "member-of acme").Attesting("user"))
+	wallet, _ := macaroon.NewWallet(token)
+	wallet, err := client.Discharge(context.Background(), wallet)
+	fmt.Println("discharges:", len(wallet.Discharges()), err)
+	// Output:
+	// asked for: member-of acme
+	// discharges: 1 <nil>
+}

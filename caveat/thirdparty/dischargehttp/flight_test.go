@@ -110,6 +110,39 @@ func TestSingleFlightOutlivesItsFirst(t *testing.T) {
 	})
 }
 
+// Nobody joins a question that was given up, though the transport has not noticed yet.
+func TestSingleFlightGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(t, members, dischargehttp.ServiceOptions{Caller: byHeader})
+		stuck := make(chan struct{})
+		requests := 0
+		c := newClient(t, dischargehttp.ClientOptions{Identity: as("ann"), Base: roundTripper(func(r *http.Request) (*http.Response, error) {
+			if requests++; requests == 1 {
+				<-stuck
+				return nil, io.EOF
+			}
+			return inProcess(s).RoundTrip(r)
+		})}, home)
+		w := newOrders(t).wallet(t, thirdparty.NewCaveat(s.Party(home), isMember))
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() {
+			_, err := c.Discharge(ctx, w)
+			done <- err
+		}()
+		synctest.Wait()
+		cancel()
+		require.ErrorIs(t, <-done, context.Canceled)
+		_, err := c.Discharge(t.Context(), w)
+		require.NoError(t, err)
+		close(stuck)
+		synctest.Wait()
+		_, err = c.Discharge(t.Context(), w)
+		require.NoError(t, err)
+		require.Equal(t, 2, requests)
+	})
+}
+
 // A discharge is kept until shortly before it expires. Errors are not kept.
 func TestKeptUntilExpiry(t *testing.T) {
 	for name, row := range map[string]struct {

@@ -187,6 +187,26 @@ func TestFlowIsNotTakenByHead(t *testing.T) {
 	require.Equal(t, http.StatusOK, do(s, waitAt("/discharge/wait", flowOf(t, c.Info.WaitURL))).StatusCode)
 }
 
+// Of several that wait with one secret, one gets the answer.
+func TestFlowIsAnsweredOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		flows := newFlows(t, "login", dischargehttp.FlowOptions{})
+		s := newService(t, afterInteraction, dischargehttp.ServiceOptions{Flows: flows})
+		c := begin(t, s, asked(caveatFor(t, s, 3, isMember)))
+		statuses := make(chan int, 10)
+		for range cap(statuses) {
+			go func() { statuses <- do(s, waitAt("/discharge/wait", flowOf(t, c.Info.WaitURL))).StatusCode }()
+		}
+		synctest.Wait()
+		require.NoError(t, flows.Complete(flowOf(t, c.Info.VisitURL), "ann"))
+		got := map[int]int{}
+		for range cap(statuses) {
+			got[<-statuses]++
+		}
+		require.Equal(t, map[int]int{http.StatusOK: 1, http.StatusNotFound: 9}, got)
+	})
+}
+
 func TestFlowRefused(t *testing.T) {
 	flows := newFlows(t, "login", dischargehttp.FlowOptions{})
 	s := newService(t, afterInteraction, dischargehttp.ServiceOptions{Flows: flows})

@@ -395,28 +395,42 @@ func TestHostileTextAndCookies(t *testing.T) {
 	require.Zero(t, cookies)
 }
 
-// A discharge can say what the caveats of its own stand for, and of no others.
+// A discharge can say what the caveats of its own stand for, and of no others, even if it has one of the same id.
 func TestHostilePayloads(t *testing.T) {
-	var got []url.Values
-	var location string
-	server := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r.ParseForm()
-		got = append(got, r.Form)
-		discharges(t, func(id string) (macaroon.Macaroon, map[string]string) {
-			if id != "first" {
-				return newMacaroon(t, id), nil
-			}
-			return newMacaroon(t, id, plain("nested", location)), map[string]string{"nested": "its payload", "second": "not its business", "first": "nor this"}
-		})(w, r)
-	}))
-	location = server.URL
-	c := newClient(t, dischargehttp.ClientOptions{}, location)
-	_, err := c.Discharge(t.Context(), newOrders(t).wallet(t, plain("first", location), plain("second", location)))
-	require.NoError(t, err)
-	require.Len(t, got, 3)
-	require.Equal(t, []url.Values{
-		{"id64": {rawURL64("first")}},
-		{"id64": {rawURL64("second")}},
-		{"id64": {rawURL64("nested")}, "caveat64": {rawURL64("its payload")}},
-	}, got)
+	for name, row := range map[string]struct {
+		caveats []string // of the discharge
+		asked   []url.Values
+		want    error
+	}{
+		"of others": {[]string{"nested"}, []url.Values{
+			{"id64": {rawURL64("first")}},
+			{"id64": {rawURL64("second")}},
+			{"id64": {rawURL64("nested")}, "caveat64": {rawURL64("its payload")}},
+		}, nil},
+		"of others that it has too": {[]string{"second"}, []url.Values{
+			{"id64": {rawURL64("first")}},
+			{"id64": {rawURL64("second")}},
+		}, dischargehttp.ErrTwice},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got []url.Values
+			c := newClient(t, dischargehttp.ClientOptions{Base: inProcess(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				r.ParseForm()
+				got = append(got, r.Form)
+				discharges(t, func(id string) (macaroon.Macaroon, map[string]string) {
+					if id != "first" {
+						return newMacaroon(t, id), nil
+					}
+					var list []macaroon.Caveat
+					for _, id := range row.caveats {
+						list = append(list, plain(id, home))
+					}
+					return newMacaroon(t, id, list...), map[string]string{"nested": "its payload", "second": "not its business", "first": "nor this"}
+				})(w, r)
+			}))}, home)
+			_, err := c.Discharge(t.Context(), newOrders(t).wallet(t, plain("first", home), plain("second", home)))
+			require.ErrorIs(t, err, row.want)
+			require.Equal(t, row.asked, got)
+		})
+	}
 }
