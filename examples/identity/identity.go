@@ -78,6 +78,7 @@ type view struct {
 	Asker   string // who wants to know
 	Team    string // what
 	User    string // who is logged in
+	Name    string // what was typed as a name
 	Problem string
 	Done    string // what to say when there is nothing more to do
 }
@@ -107,7 +108,7 @@ func (i *identity) logIn(w http.ResponseWriter, r *http.Request) {
 	}
 	user := r.PostFormValue("user")
 	if !i.people.check(user, r.PostFormValue("password")) {
-		v.User, v.Problem = "", "That is not the name and password of anybody here."
+		v.User, v.Name, v.Problem = "", user, "That is not the name and password of anybody here."
 		show(w, http.StatusForbidden, v)
 		return
 	}

@@ -17,6 +17,8 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"os"
+	"os/signal"
 	"time"
 
 	"github.com/amaretti-go/amaretti/caveat/thirdparty"
@@ -27,7 +29,8 @@ import (
 func main() {
 	browser := flag.Bool("browser", false, "wait for a person with a browser, instead of a script")
 	flag.Parse()
-	ctx := context.Background()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
 
 	// The identity service is told whose caveats it answers, so that people see who wants to know.
 	shop := thirdparty.GenerateKey()
@@ -62,8 +65,12 @@ func main() {
 			fmt.Println(" ", url)
 			return nil
 		}))
-		get(c, url)
-		get(c, url)
+		if get(c, url) {
+			fmt.Println("The second time nobody has to log in:")
+			get(c, url)
+		}
+		fmt.Println("Interrupt the program to end it.")
+		<-ctx.Done()
 		return
 	}
 
@@ -83,18 +90,19 @@ func main() {
 	get(bob, url)
 }
 
-// get asks for the orders and prints a sentence about the answer.
-func get(c *http.Client, url string) {
+// get asks for the orders and prints a sentence about the answer, if there is one.
+func get(c *http.Client, url string) (sent bool) {
 	answer, err := c.Get(url + "/orders")
 	var refusal *dischargehttp.Refusal
 	if errors.As(err, &refusal) {
 		fmt.Println("  GET /orders: not sent, the identity service says:", refusal.Message)
-		return
+		return false
 	}
 	response := must(answer, err)
 	defer response.Body.Close()
 	body := must(io.ReadAll(response.Body))
 	fmt.Printf("  GET /orders: %s, %s\n", response.Status, body)
+	return true
 }
 
 // bare sends the token without a discharge, and gives the answer.
