@@ -30,7 +30,9 @@ type Bakery struct {
 	// Cookies has the token read from a cookie also, which the bakery's clients in Go and Python need. A
 	// browser sends cookies with requests that other sites have it make, so this decides which requests may be
 	// trusted to have meant it; with others the cookie is not looked at. What it lets pass always, GET and
-	// other safe methods, must change nothing. Nil means that only the header counts.
+	// other safe methods, must change nothing. Against somebody who can set cookies for the host, such as a
+	// subdomain, it does not help: a browser would then act with a token that is not its user's. Nil means that
+	// only the header counts.
 	Cookies *http.CrossOriginProtection
 
 	// CookieName is the part of the cookie's name that follows "macaroon-". Services that share a host, whatever
