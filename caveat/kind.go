@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
+	"reflect"
+	"time"
 )
 
 // Codec writes the argument of a condition and reads it back. [Text], [List], [Time], [Prefixes] and [Patterns]
@@ -114,7 +117,7 @@ type Definition interface {
 	self() Definition
 	problem() error
 	check(ctx context.Context, req *Request, argument string) error
-	compile(argument string) (func(context.Context, *Request) error, error)
+	compile(argument string) (run func(context.Context, *Request) error, size int, err error)
 }
 
 // self is the Kind as a value of its own, also where it is reached by a pointer or from inside a struct.
@@ -148,11 +151,51 @@ func (k Kind[T]) check(ctx context.Context, req *Request, argument string) (err 
 	return k.rule(ctx, req, want)
 }
 
-func (k Kind[T]) compile(argument string) (run func(context.Context, *Request) error, err error) {
+func (k Kind[T]) compile(argument string) (run func(context.Context, *Request) error, size int, err error) {
 	defer recovered(&err)
 	want, err := k.parse(argument)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	return func(ctx context.Context, req *Request) error { return k.rule(ctx, req, want) }, nil
+	run = func(ctx context.Context, req *Request) error { return k.rule(ctx, req, want) }
+	kept := reflect.ValueOf([1]T{want}) // as a T, also if that is an interface
+	if size, known := extent(kept); known {
+		const closure = 16 // besides what it captures of the argument
+		return run, closure + int(kept.Type().Size()) + size, nil
+	}
+	return run, -1, nil
+}
+
+// extent is how many bytes v refers to, without its own.
+func extent(v reflect.Value) (bytes int, known bool) {
+	switch v.Kind() {
+	case reflect.Map, reflect.Pointer, reflect.Interface, reflect.Func, reflect.Chan, reflect.UnsafePointer:
+		return 0, false
+	case reflect.String:
+		return v.Len(), true
+	case reflect.Struct:
+		switch v.Type() {
+		case reflect.TypeFor[time.Time](), reflect.TypeFor[netip.Addr](), reflect.TypeFor[netip.Prefix]():
+			return 0, true // what they point to is shared
+		}
+		for i := range v.NumField() {
+			more, known := extent(v.Field(i))
+			if !known {
+				return 0, false
+			}
+			bytes += more
+		}
+	case reflect.Slice, reflect.Array:
+		if v.Kind() == reflect.Slice {
+			bytes = v.Cap() * int(v.Type().Elem().Size())
+		}
+		for i := range v.Len() {
+			more, known := extent(v.Index(i))
+			if !known {
+				return 0, false
+			}
+			bytes += more
+		}
+	}
+	return bytes, true
 }

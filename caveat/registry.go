@@ -90,19 +90,21 @@ func (r Registry) check(ctx context.Context, req *Request, condition string) err
 
 // Compile parses one condition, to check it again and again. The Predicate does not keep the condition's memory.
 func (r Registry) Compile(condition string) (Predicate, error) {
-	run, err := r.compile(condition)
+	p, err := r.compile(strings.Clone(condition))
 	if err != nil {
 		return Predicate{}, about(condition, err)
 	}
-	return Predicate{quote(condition), run}, nil
+	return p, nil
 }
 
-func (r Registry) compile(condition string) (run func(context.Context, *Request) error, err error) {
+func (r Registry) compile(condition string) (p Predicate, err error) {
 	kind, argument, err := r.parse(condition)
 	if err != nil {
-		return nil, err
+		return Predicate{}, err
 	}
-	return kind.compile(strings.Clone(argument))
+	p.condition = condition
+	p.run, p.size, err = kind.compile(argument)
+	return p, err
 }
 
 func (r Registry) parse(condition string) (Definition, string, error) {
@@ -145,8 +147,21 @@ func ready(ctx context.Context, req *Request) error {
 // Predicate is a condition that has been parsed; see [Registry.Compile]. It may be kept, and used by many
 // goroutines at once. The zero Predicate denies.
 type Predicate struct {
-	quoted string
-	run    func(context.Context, *Request) error
+	condition string
+	run       func(context.Context, *Request) error
+	size      int // of what run keeps besides the condition; negative if that is not known
+}
+
+// IsZero reports whether p is the zero Predicate.
+func (p Predicate) IsZero() bool { return p.run == nil }
+
+// Size is about how many bytes of memory the Predicate refers to, for those who keep many. It is not known if the
+// argument was parsed into something of the application's that has pointers, maps, functions or interfaces in it.
+func (p Predicate) Size() (bytes int, known bool) {
+	if p.size < 0 {
+		return 0, false
+	}
+	return len(p.condition) + p.size, true
 }
 
 // Check decides as [Registry.Check] does.
@@ -154,10 +169,7 @@ func (p Predicate) Check(ctx context.Context, req *Request) error {
 	if p.run == nil {
 		return errZeroPredicate
 	}
-	if err := p.check(ctx, req); err != nil {
-		return &conditionError{p.quoted, err}
-	}
-	return nil
+	return about(p.condition, p.check(ctx, req))
 }
 
 var errZeroPredicate = fmt.Errorf("%w: zero Predicate: use Registry.Compile", ErrMalformed)
