@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/amaretti-go/amaretti/internal/chain"
@@ -18,6 +19,35 @@ type proof struct {
 	identifier macaroon.Identifier // zero if foreign
 	asked      asked
 	root       root
+
+	// What was known of the credential beforehand.
+	entry      *entry  // nil: nothing
+	renewed    bool    // the source was asked again, and what it said is as before
+	whole      bool    // nothing had to be computed
+	primary    *node   // the last node that the primary macaroon shares with others
+	discharges []*node // the same of each macaroon, by index; nil if there are none
+}
+
+// known gives the last node of a macaroon that was known; it may be nil.
+func (p *proof) known(i int) *node {
+	if i == 0 {
+		return p.primary
+	}
+	if p.discharges == nil {
+		return nil
+	}
+	return p.discharges[i]
+}
+
+// branch gives the branch that the credential is, or nil.
+func (p *proof) branch() *branch {
+	if !p.whole {
+		return nil
+	}
+	if p.discharges == nil {
+		return stands([]*node{p.primary})
+	}
+	return stands(p.discharges)
 }
 
 // root is the answer of a source.
@@ -25,7 +55,18 @@ type root struct {
 	sig   [chain.Size]byte
 	grant ForeignGrant // zero if native
 	epoch uint64       // read before the signature was asked for
-	asked time.Time    // zero if the source has an epoch
+	asked time.Time    // when that was; zero if the source has an epoch
+}
+
+// same tells, in constant time as to the signature, whether two answers are the same.
+func (r *root) same(other *root) bool {
+	return subtle.ConstantTimeCompare(r.sig[:], other.sig[:]) == 1 &&
+		r.grant.MinterCaveats == other.grant.MinterCaveats && slices.Equal(r.grant.Operations, other.grant.Operations)
+}
+
+func (r root) clone() *root {
+	r.grant.Operations = slices.Clone(r.grant.Operations)
+	return &r
 }
 
 // prove does all that is decided by cryptography: limits, then the root
@@ -45,14 +86,7 @@ func (v *Verifier) prove(ctx context.Context, c macaroon.Credential, now time.Ti
 		}
 	}
 	p.credential = c
-	identifier := view.At(0).Identifier()
-	if v.foreign == nil {
-		var err error
-		if p.identifier, err = macaroon.ParseIdentifier(identifier); err != nil {
-			return refuseAt(Malformed, 0, -1, err)
-		}
-	}
-	known, refusal := v.ask(ctx, identifier, &p.root)
+	known, refusal := v.rootOf(ctx, view.At(0).Identifier(), p)
 	if refusal != nil {
 		return refusal
 	}
@@ -63,13 +97,15 @@ func (v *Verifier) prove(ctx context.Context, c macaroon.Credential, now time.Ti
 	}
 
 	w := walk{view: view, depth: v.limits.Depth, attested: len(p.identifier.Attests) > 0}
-	refusal = w.run(p.root.sig)
+	refusal = w.run(p.root.sig, p.entry.start())
 	if !known {
 		return refuseAt(UnknownKey, 0, -1, nil) // however the walk ended
 	}
 	if refusal != nil {
 		return refusal
 	}
+	p.primary, p.discharges, p.whole = w.primaryKnown, w.known, w.hasher.Links() == 0
+	v.cache.Value().count(p)
 	if refusal = p.complete(); refusal != nil {
 		return refusal
 	}
@@ -139,13 +175,60 @@ func withinLimits(view macaroon.Unverified, l *macaroon.Limits) *Error {
 	return nil
 }
 
-// ask asks the source for the signature of an identifier.
-func (v *Verifier) ask(ctx context.Context, identifier string, r *root) (found bool, refusal *Error) {
-	if v.epoch == nil {
-		r.asked = time.Now()
-	} else if r.epoch, refusal = v.readEpoch(ctx); refusal != nil {
+// rootOf finds out the root signature of an identifier, and what it says: from the cache
+// if that still holds, else from the source.
+func (v *Verifier) rootOf(ctx context.Context, identifier string, p *proof) (known bool, refusal *Error) {
+	late := v.stamp(ctx, &p.root) // before anything is looked up or asked for
+	p.entry = v.cache.Value().find(identifier)
+	if p.entry != nil {
+		p.identifier = p.entry.identifier
+	} else if v.foreign == nil {
+		var err error
+		if p.identifier, err = macaroon.ParseIdentifier(identifier); err != nil {
+			return false, refuseAt(Malformed, 0, -1, err)
+		}
+	}
+	if late != nil {
+		return false, late
+	}
+	var kept *root
+	if p.entry != nil {
+		if kept = p.entry.root.Load(); v.serves(kept, &p.root) {
+			p.root = *kept
+			return true, nil
+		}
+	}
+	if known, refusal = v.ask(ctx, identifier, &p.root); refusal != nil {
 		return false, refusal
 	}
+	// The chain follows from the root signature and the bytes presented. If that is
+	// still the same, so is what follows from it.
+	if p.renewed = known && kept != nil && kept.same(&p.root); !p.renewed {
+		p.entry = nil
+	}
+	return known, nil
+}
+
+// serves tells whether an answer of the source may still be relied on now.
+func (v *Verifier) serves(kept, now *root) bool {
+	if v.epoch != nil {
+		return kept.epoch == now.epoch
+	}
+	return now.asked.Sub(kept.asked) < v.options.CacheFor
+}
+
+// stamp notes what an answer of the source is good for, before it is asked.
+func (v *Verifier) stamp(ctx context.Context, r *root) (refusal *Error) {
+	if v.epoch == nil {
+		r.asked = time.Now()
+		return nil
+	}
+	r.epoch, refusal = v.readEpoch(ctx)
+	return refusal
+}
+
+// ask asks the source for the signature of an identifier.
+func (v *Verifier) ask(ctx context.Context, identifier string, r *root) (found bool, refusal *Error) {
 	defer recovered(&refusal)
 	var err error
 	if v.foreign == nil {
@@ -189,16 +272,13 @@ func (v *Verifier) reprove(ctx context.Context, p *proof) (*proof, *Error) {
 	if err := ctx.Err(); err != nil {
 		return nil, refuse(ContextDone, err)
 	}
-	if v.epoch == nil {
-		if time.Since(p.root.asked) <= v.options.RecheckAfter {
-			return p, nil
-		}
-	} else if epoch, refusal := v.readEpoch(ctx); refusal != nil {
+	var r root
+	if refusal := v.stamp(ctx, &r); refusal != nil {
 		return nil, refusal
-	} else if epoch == p.root.epoch {
+	}
+	if v.epoch != nil && r.epoch == p.root.epoch || v.epoch == nil && r.asked.Sub(p.root.asked) <= v.options.RecheckAfter {
 		return p, nil
 	}
-	var r root
 	found, refusal := v.ask(ctx, p.credential.Inspect().At(0).Identifier(), &r)
 	if refusal != nil {
 		return nil, refusal
@@ -206,11 +286,12 @@ func (v *Verifier) reprove(ctx context.Context, p *proof) (*proof, *Error) {
 	if !found || subtle.ConstantTimeCompare(r.sig[:], p.root.sig[:]) != 1 {
 		return nil, refuseAt(UnknownKey, 0, -1, nil)
 	}
-	fresh := &proof{p.credential, p.identifier, p.asked, r}
+	fresh := *p
+	fresh.root, fresh.renewed = r, true
 	if refusal := fresh.complete(); refusal != nil {
 		return nil, refusal
 	}
-	return fresh, nil
+	return &fresh, nil
 }
 
 // walk goes through the chains of all macaroons of a credential, each once, so
@@ -227,6 +308,10 @@ type walk struct {
 	missing      []macaroon.MissingDischarge
 	attested     bool  // whether to remember
 	met          []met // the primary macaroon's caveats, in order
+
+	primaryKnown *node   // the last node that is known of the primary macaroon
+	primaryWhole bool    // and whether that is all of it
+	known        []*node // the last nodes of all macaroons, by index, if there are several
 }
 
 // discharge is a macaroon that is to be verified under the key that its caveat
@@ -236,11 +321,12 @@ type discharge struct {
 	macaroon int
 	sig      [chain.Size]byte // of its identifier
 	depth    int
+	known    *node // the root of what is known of it, or nil
 }
 
-func (w *walk) run(rootSig [chain.Size]byte) *Error {
-	w.index()
-	if err := w.chain(discharge{0, rootSig, 0}); err != nil {
+func (w *walk) run(rootSig [chain.Size]byte, known *node) *Error {
+	w.byIdentifier = discharges(w.view)
+	if err := w.chain(discharge{sig: rootSig, known: known}); err != nil {
 		return err
 	}
 	for len(w.pending) > 0 {
@@ -262,21 +348,22 @@ func (w *walk) run(rootSig [chain.Size]byte) *Error {
 	return refuse(UnusedDischarge, errLeftOver)
 }
 
-// index finds out which discharges there are. Of two with one identifier the
+// discharges finds out which discharges there are. Of two with one identifier the
 // second is never found, and so is left over, which is refused: which of them was
 // meant can't be told.
-func (w *walk) index() {
-	n := w.view.Len()
+func discharges(view macaroon.Unverified) (byIdentifier map[string]int) {
+	n := view.Len()
 	if n == 1 {
-		return
+		return nil
 	}
-	w.byIdentifier = make(map[string]int, n-1)
+	byIdentifier = make(map[string]int, n-1)
 	for i := 1; i < n; i++ {
-		id := w.view.At(i).Identifier()
-		if _, twice := w.byIdentifier[id]; !twice {
-			w.byIdentifier[id] = i
+		id := view.At(i).Identifier()
+		if _, twice := byIdentifier[id]; !twice {
+			byIdentifier[id] = i
 		}
 	}
+	return byIdentifier
 }
 
 // chain walks one macaroon and compares its signature. What is wrong with one of
@@ -287,7 +374,12 @@ func (w *walk) chain(d discharge) (refusal *Error) {
 	m := w.view.At(d.macaroon)
 	sig := d.sig
 	caveats := m.Caveats()
-	for i := range caveats.Len() {
+	first := 0
+	if d.known != nil {
+		first, refusal = w.resume(&d, caveats)
+		sig = d.known.sig
+	}
+	for i := first; i < caveats.Len(); i++ {
 		if condition, ok := caveats.Condition(i); ok {
 			w.hasher.FirstParty(&sig, condition)
 			continue
@@ -301,12 +393,55 @@ func (w *walk) chain(d discharge) (refusal *Error) {
 	if d.macaroon == 0 {
 		w.primary = sig
 	} else {
-		w.hasher.Bind(&w.primary, &sig)
+		w.bind(&d, first == caveats.Len(), &sig)
 	}
 	if !m.SignedBy(sig) && (refusal == nil || d.macaroon == 0) {
 		return refuseAt(SignatureMismatch, d.macaroon, -1, nil)
 	}
 	return refusal
+}
+
+// resume follows a macaroon as far as it is known, and gives the index of the first
+// caveat that is not. d.known is then the last node that is.
+func (w *walk) resume(d *discharge, caveats macaroon.UnverifiedCaveats) (i int, refusal *Error) {
+	for ; i < caveats.Len(); i++ {
+		c := caveats.At(i)
+		next := d.known.find(&c)
+		if next == nil {
+			break
+		}
+		if next.opened != nil {
+			found, err := w.claim(d, i, c)
+			if found != 0 {
+				w.pending = append(w.pending, discharge{found, next.opened.sig, d.depth + 1, next.opened})
+			}
+			if refusal == nil {
+				refusal = err
+			}
+		}
+		d.known = next
+	}
+	if d.macaroon == 0 {
+		w.primaryKnown, w.primaryWhole = d.known, i == caveats.Len()
+	}
+	if n := w.view.Len(); n > 1 {
+		if w.known == nil {
+			w.known = make([]*node, n)
+		}
+		w.known[d.macaroon] = d.known
+	}
+	return i, refusal
+}
+
+// bind turns the signature of a discharge into the one that it is presented with.
+func (w *walk) bind(d *discharge, known bool, sig *[chain.Size]byte) {
+	if known && w.primaryWhole {
+		if bound := w.primaryKnown.together(d.known); bound != nil {
+			*sig = *bound
+			return
+		}
+	}
+	w.hasher.Bind(&w.primary, sig)
 }
 
 // thirdParty finds the discharge of a caveat, and the key to verify it under: the
@@ -316,22 +451,32 @@ func (w *walk) thirdParty(in *discharge, index int, c macaroon.UnverifiedCaveat,
 	if !ok {
 		return refuseAt(CannotDecrypt, in.macaroon, index, nil)
 	}
+	found, refusal := w.claim(in, index, c)
+	if found == 0 {
+		return refusal
+	}
+	w.pending = append(w.pending, discharge{macaroon: found, sig: w.hasher.Root(&derived, c.ID), depth: in.depth + 1})
+	return nil
+}
+
+// claim takes the discharge of a caveat, which no other may take after it. It gives its
+// index, or 0 if there is none to verify.
+func (w *walk) claim(in *discharge, index int, c macaroon.UnverifiedCaveat) (found int, refusal *Error) {
 	found, presented := w.byIdentifier[c.ID]
 	if !presented {
 		w.missing = append(w.missing, macaroon.MissingDischarge{Location: c.Location, CaveatID: c.ID})
-		return nil
+		return 0, nil
 	}
 	if found == 0 {
-		return refuseAt(DischargeReused, in.macaroon, index, nil)
+		return 0, refuseAt(DischargeReused, in.macaroon, index, nil)
 	}
 	if in.depth >= w.depth {
-		return refuseAt(OverLimit, in.macaroon, index, nil)
+		return 0, refuseAt(OverLimit, in.macaroon, index, nil)
 	}
 	w.byIdentifier[c.ID] = 0
 	w.used++
 	if w.attested && in.macaroon == 0 {
 		w.met = append(w.met, met{index, found})
 	}
-	w.pending = append(w.pending, discharge{found, w.hasher.Root(&derived, c.ID), in.depth + 1})
-	return nil
+	return found, nil
 }

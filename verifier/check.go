@@ -16,6 +16,7 @@ import (
 type Authentic struct {
 	verifier *Verifier
 	proof    atomic.Pointer[proof] // replaced when the source has been asked again
+	kept     atomic.Bool           // whether the cache has been told
 }
 
 // Check decides whether the credential allows operation on a request with these
@@ -35,6 +36,9 @@ func (a *Authentic) Check(ctx context.Context, operation string, facts caveat.Fa
 	var verified *Verified
 	if err == nil {
 		verified, err = v.decide(ctx, fresh, operation, &facts, start)
+	}
+	if err == nil && !a.kept.Swap(true) {
+		v.cache.Value().keep(fresh, verified.expiry, start)
 	}
 	v.audit(ctx, p.credential, operation, verified, err, start)
 	if err != nil {
@@ -75,8 +79,10 @@ func (v *Verifier) decide(ctx context.Context, p *proof, operation string, facts
 	// What foreign minters ask third parties for is not known. It could be anything.
 	declared := declarations{asked: p.asked, everything: v.foreign != nil}
 	view := p.credential.Inspect()
+	var room [16]*node
 	for i := range view.Len() {
 		caveats := view.At(i).Caveats()
+		known := p.known(i).path(room[:])
 		ends := false
 		for j := range caveats.Len() {
 			condition, ok := caveats.Condition(j)
@@ -93,7 +99,7 @@ func (v *Verifier) decide(ctx context.Context, p *proof, operation string, facts
 			case isDeclared(condition):
 				err = declared.add(i, ends, condition)
 			default:
-				err = v.options.Registry.Check(ctx, req, condition)
+				err = v.check(ctx, req, condition, known, j)
 			}
 			if err != nil {
 				return nil, v.failed(ctx, i, j, err)
@@ -101,6 +107,14 @@ func (v *Verifier) decide(ctx context.Context, p *proof, operation string, facts
 		}
 	}
 	return v.verified(p, &t, declared.attributes), nil
+}
+
+// check decides on one condition.
+func (v *Verifier) check(ctx context.Context, req *caveat.Request, condition string, known []*node, j int) error {
+	if j < len(known) {
+		return known[j].check(ctx, req, &v.options.Registry)
+	}
+	return v.options.Registry.Check(ctx, req, condition)
 }
 
 func (v *Verifier) failed(ctx context.Context, macaroon, index int, err error) *Error {
@@ -127,15 +141,17 @@ func (v *Verifier) terms(p *proof, now time.Time) (t terms, refusal *Error) {
 	t.readable = true
 	view := p.credential.Inspect()
 	minters := p.minterCaveats()
+	var room [16]*node
 	for i := range view.Len() {
 		caveats := view.At(i).Caveats()
+		known := p.known(i).path(room[:])
 		for j := range caveats.Len() {
 			condition, ok := caveats.Condition(j)
 			switch {
 			case !ok: // a third party's
 			case isExpiry(condition):
-				end, err := caveat.Time.Parse(condition[len(expiryPrefix):])
-				if err != nil {
+				end, ok := expiry(condition, known, j)
+				if !ok {
 					t.readable = false // its turn to fail comes with the other conditions
 					continue
 				}
@@ -159,6 +175,15 @@ func (v *Verifier) terms(p *proof, now time.Time) (t terms, refusal *Error) {
 const expiryPrefix = "time-before "
 
 func isExpiry(condition string) bool { return strings.HasPrefix(condition, expiryPrefix) }
+
+// expiry reads the time of a time-before, unless that is known. It is never zero.
+func expiry(condition string, known []*node, j int) (end time.Time, ok bool) {
+	if j < len(known) {
+		return known[j].end()
+	}
+	end, err := caveat.Time.Parse(condition[len(expiryPrefix):])
+	return end, err == nil
+}
 
 // required holds the token to what its minter must have written. If a holder
 // could supply it, appending a caveat would grant something.

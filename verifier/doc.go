@@ -69,9 +69,39 @@
 // attributes. Two values declared for any key deny, as in the bakery: what their minter
 // asked for is not known.
 //
+// # The cache
+//
+// A service sees one client's token again and again, narrowed afresh for each request.
+// Whatever begins with the same caveats has the same signature behind them, so a
+// [Verifier] keeps, of credentials that were allowed, what cryptography showed: the
+// signature behind each caveat, the keys in verification ids, discharges under those
+// very keys, and conditions parsed. A credential that was seen before costs one look
+// and a comparison of its bytes; one that shares its first caveats costs what comes
+// behind them. What is compared is all that is authenticated, so that a location makes
+// no difference and anything else does.
+//
+// No decision is kept. Revocations, expiries, what the minter must have written and
+// every condition are looked at for each request, with its own time. The root key, too:
+// what was kept holds for as long as the source has the same epoch, which is read before
+// anything is looked up; after that the root signature is asked for, and compared. A
+// source without an epoch is not cached, unless [Options.CacheFor] says how long its word
+// is good.
+//
+// Only what was allowed is kept, within [Options.CacheBytes]: tokens that are nobody's
+// leave no trace, and whoever holds one token can't drive out others with variants of
+// it. [Verifier.Stats] tells how it does. The cache holds live keys, in memory, and
+// belongs to one verifier: it does not print, and nothing of it is shared or stored.
+//
+// What a [Revocations] is asked, and what checkers are, is the same with it and without.
+// But a condition is parsed once for many decisions: what the codec of a kind makes of
+// it is shared by all of them, and must not be changed.
+//
 // # What a clock can tell
 //
 // An unknown key walks the chain under a signature that is nobody's, so it costs
 // what a wrong signature costs. The time of a remote source still shows, and so
-// does whether an identifier is one of ours, which is public.
+// does whether an identifier is one of ours, which is public. A warm cache shows, too:
+// that this token, or one that begins with the same caveats, was allowed here lately.
+// Who can tell has the identifier and these caveats already; about signatures, of which
+// none is compared in other than constant time, nothing follows.
 package verifier

@@ -14,9 +14,22 @@ func (v *Verifier) Links(ctx context.Context, c macaroon.Credential) (int, Reaso
 		return 0, refusal.Reason
 	}
 	w := walk{view: view, depth: v.limits.Depth}
-	refusal := w.run(r.sig)
+	refusal := w.run(r.sig, nil)
 	if refusal == nil {
 		refusal = new(Error)
 	}
 	return w.hasher.Links() + 1, refusal.Reason // and the source's own
+}
+
+// Work counts the HMACs that the walk of c takes with what the cache knows, and tells
+// whether it ends well.
+func (v *Verifier) Work(ctx context.Context, c macaroon.Credential) (links int, ok bool) {
+	var p proof
+	known, refusal := v.rootOf(ctx, c.Inspect().At(0).Identifier(), &p)
+	if refusal != nil || !known {
+		return 0, false
+	}
+	w := walk{view: c.Inspect(), depth: v.limits.Depth}
+	ok = w.run(p.root.sig, p.entry.start()) == nil && len(w.missing) == 0
+	return w.hasher.Links(), ok
 }

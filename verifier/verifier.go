@@ -39,6 +39,17 @@ type Options struct {
 	// of [Authentic.Check] when the source has no epoch. Zero means one second.
 	RecheckAfter time.Duration
 
+	// CacheBytes bounds the memory of the cache, which spares the cryptography of what
+	// a credential has in common with those that were allowed before; see the package
+	// documentation. Zero means 4 MiB, a negative value no cache. One identifier gets a
+	// 64th of it at most, so below 256 KiB few tokens find room.
+	CacheBytes int
+
+	// CacheFor is how long the cache relies on a root signature if the source has no
+	// epoch: a key that is taken away works for so long. Zero means that nothing is
+	// cached then. It is of no meaning for a source that has an epoch.
+	CacheFor time.Duration
+
 	// Audit is told of every decision, in the goroutine that decides; see
 	// [Record]. Nil means nobody is. [AuditLog] writes to a log. It must be safe
 	// for concurrent use.
@@ -69,6 +80,7 @@ type Verifier struct {
 	options  Options
 	limits   macaroon.Limits              // in force
 	decoy    redact.Box[[chain.Size]byte] // a root signature for unknown keys, nobody's
+	cache    redact.Box[cache]            // empty if there is none
 }
 
 // New makes a verifier for the tokens of this library. source knows the root keys;
@@ -116,6 +128,9 @@ func (v *Verifier) configure(audience string, options Options, problems []error)
 	if options.RecheckAfter < 0 {
 		problems = append(problems, errors.New("recheck after: negative"))
 	}
+	if options.CacheFor < 0 {
+		problems = append(problems, errors.New("cache for: negative"))
+	}
 	if err := errors.Join(problems...); err != nil {
 		return nil, fmt.Errorf("verifier: %w", err)
 	}
@@ -125,6 +140,9 @@ func (v *Verifier) configure(audience string, options Options, problems []error)
 	v.limits = options.Limits.WithDefaults()
 	v.audience, v.options, v.decoy = audience, options, redact.New[[chain.Size]byte]()
 	rand.Read(v.decoy.Value()[:]) // never fails: crypto/rand ends the program instead
+	if options.CacheBytes >= 0 && (v.epoch != nil || options.CacheFor > 0) {
+		v.cache = newCache(options.CacheBytes, options.Limits)
+	}
 	return v, nil
 }
 
@@ -148,7 +166,9 @@ func (v *Verifier) Verify(ctx context.Context, c macaroon.Credential, operation 
 	var verified *Verified
 	refusal := v.prove(ctx, c, start, &p)
 	if refusal == nil {
-		verified, refusal = v.decide(ctx, &p, operation, &facts, start)
+		if verified, refusal = v.decide(ctx, &p, operation, &facts, start); refusal == nil {
+			v.cache.Value().keep(&p, verified.expiry, start)
+		}
 	}
 	v.audit(ctx, c, operation, verified, refusal, start)
 	if refusal != nil {
@@ -170,12 +190,18 @@ func (v *Verifier) VerifyText(ctx context.Context, text, operation string, facts
 // Parse reads credential text under the verifier's limits. Like every refusal, a
 // failure goes to the audit hook; operation is what stands there.
 func (v *Verifier) Parse(ctx context.Context, text, operation string) (macaroon.Credential, error) {
+	if c, found := v.cache.Value().credential(text); found {
+		return c, nil
+	}
 	c, err := macaroon.ParseWith(text, v.options.Limits)
 	if err != nil {
 		return macaroon.Credential{}, v.RefuseUnread(ctx, operation, err)
 	}
 	return c, nil
 }
+
+// Stats tells what the cache has been good for; all zero if there is none.
+func (v *Verifier) Stats() Stats { return v.cache.Value().stats() }
 
 // Limits gives the limits in force.
 func (v *Verifier) Limits() macaroon.Limits { return v.limits }

@@ -1,0 +1,894 @@
+package verifier_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/amaretti-go/amaretti/caveat"
+	"github.com/amaretti-go/amaretti/internal/chain"
+	"github.com/amaretti-go/amaretti/internal/wire"
+	"github.com/amaretti-go/amaretti/macaroon"
+	"github.com/amaretti-go/amaretti/macaroon/rootkey"
+	"github.com/amaretti-go/amaretti/verifier"
+)
+
+var get = caveat.Facts{Method: "GET", Path: "/orders/7"}
+
+// counts is what happened to a cache between two looks at it.
+type counts struct{ hits, partial, misses uint64 }
+
+// counting gives a function that tells what happened since it was called last.
+func counting(v *verifier.Verifier) func() counts {
+	var last verifier.Stats
+	return func() counts {
+		now := v.Stats()
+		c := counts{now.Hits - last.Hits, now.PartialHits - last.PartialHits, now.Misses - last.Misses}
+		last = now
+		return c
+	}
+}
+
+var (
+	hit     = counts{hits: 1}
+	partial = counts{partial: 1}
+	miss    = counts{misses: 1}
+)
+
+// decode takes a credential apart, as those can who have no key.
+func decode(t testing.TB, c macaroon.Credential) []wire.Macaroon {
+	t.Helper()
+	return must(wire.Decode(nil, nil, string(binary(t, c)), wire.Limits(macaroon.Limits{}.WithDefaults())))(t)
+}
+
+func encode(t testing.TB, list ...wire.Macaroon) (c macaroon.Credential) {
+	t.Helper()
+	var data []byte
+	for i := range list {
+		data = wire.Append(data, &list[i])
+	}
+	require.NoError(t, c.UnmarshalBinary(data))
+	return c
+}
+
+func (s service) allow(t testing.TB, c macaroon.Credential) *verifier.Verified {
+	t.Helper()
+	return must(s.Verify(ctx, c, read, get))(t)
+}
+
+// What was seen is not computed again, and only that. A link of a first-party caveat is
+// one HMAC, of a third-party one three; so is binding.
+func TestCacheCounts(t *testing.T) {
+	s := newService(t, verifier.Options{})
+	since := counting(s.Verifier)
+	work := func(c macaroon.Credential) int {
+		links, ok := s.Work(ctx, c)
+		require.True(t, ok)
+		return links
+	}
+	token := s.mint(t, caveat.Methods("GET"), caveat.Path("/orders/*"))
+	c := present(t, token)
+	require.Equal(t, 5, work(c))
+	s.allow(t, c)
+	require.Equal(t, miss, since())
+	require.Zero(t, work(c))
+	for range 3 {
+		s.allow(t, c)
+		require.Equal(t, hit, since())
+	}
+	text := must(c.Encode())(t)
+	for range 3 {
+		_, err := s.VerifyText(ctx, text, read, get)
+		require.NoError(t, err)
+		require.Equal(t, hit, since())
+	}
+
+	narrowed := narrow(t, token, caveat.Methods("GET"), caveat.Path("/orders/7"))
+	require.Equal(t, 2, work(present(t, narrowed)))
+	s.allow(t, present(t, narrowed))
+	require.Equal(t, partial, since())
+	s.allow(t, present(t, narrowed))
+	require.Equal(t, hit, since())
+	require.Equal(t, 1, work(present(t, narrow(t, narrowed, caveat.Methods("GET")))))
+	cut := decode(t, present(t, s.mint(t)))
+	cut[0].Caveats = cut[0].Caveats[:1]
+	_, ok := s.Work(ctx, encode(t, cut...))
+	require.False(t, ok)
+
+	// Discharges: the key in the verification id, the discharge, its binding.
+	asks := narrow(t, token, thirdParty("a"))
+	d := discharge(t, "a", caveat.Path("/orders/*"), caveat.ExpiresIn(time.Hour))
+	both := present(t, asks, d)
+	require.Equal(t, 3+1+2+3, work(both))
+	s.allow(t, both)
+	require.Equal(t, partial, since())
+	require.Zero(t, work(both))
+	s.allow(t, both)
+	require.Equal(t, hit, since())
+	require.Equal(t, 1+3, work(present(t, asks, narrow(t, d, caveat.Methods("GET")))), "a discharge that was narrowed")
+	require.Equal(t, 1+3, work(present(t, narrow(t, asks, caveat.Methods("GET")), d)), "a discharge bound to another")
+	require.Equal(t, 2+3, work(present(t, asks, discharge(t, "a", caveat.ExpiresIn(time.Minute), caveat.Methods("GET")))), "another discharge")
+
+	other := s.mint(t)
+	s.allow(t, present(t, other))
+	require.Equal(t, miss, since())
+}
+
+// Nothing is authenticated about a location, nor about the order of discharges: whoever
+// changes them changes nothing else.
+func TestCacheSharesWhatIsNotAuthenticated(t *testing.T) {
+	s := newService(t, verifier.Options{})
+	since := counting(s.Verifier)
+	c := present(t, s.mint(t, thirdParty("a"), thirdParty("b")), discharge(t, "a", caveat.Methods("GET")), discharge(t, "b"))
+	s.allow(t, c)
+	require.Equal(t, miss, since())
+	for name, change := range map[string]func(list []wire.Macaroon){
+		"location":                func(list []wire.Macaroon) { list[0].Location = "https://elsewhere" },
+		"location of a caveat":    func(list []wire.Macaroon) { list[0].Caveats[3].Location = "https://elsewhere" },
+		"location of a discharge": func(list []wire.Macaroon) { list[2].Location = "https://elsewhere" },
+		"order of discharges":     func(list []wire.Macaroon) { list[1], list[2] = list[2], list[1] },
+	} {
+		list := decode(t, c)
+		change(list)
+		for range 3 { // also once it can be found by its text
+			changed := must(must(s.Parse(ctx, must(encode(t, list...).Encode())(t), read))(t).MarshalBinary())(t)
+			require.Equal(t, binary(t, encode(t, list...)), changed, "%s: what is presented stays what it is", name)
+			s.allow(t, encode(t, list...))
+			require.Equal(t, hit, since(), name)
+		}
+	}
+	// Without one of them it says where to go, as the caveat has it now.
+	list := decode(t, c)
+	list[0].Caveats[3].Location = "https://elsewhere"
+	_, err := s.Verify(ctx, encode(t, list[0], list[2]), read, get)
+	require.ErrorIs(t, err, verifier.ErrMissingDischarge)
+	require.Equal(t, "https://elsewhere", refused(t, verifier.MissingDischarge, nil, err).Missing[0].Location)
+}
+
+// Whatever is put together from what was seen, without a key, is refused as if nothing
+// had been seen.
+func TestCacheAdversary(t *testing.T) {
+	registry, calls := counted(t)
+	source := newFakeSource()
+	s := must(verifier.New(withEpoch{source}, "orders", verifier.Options{Registry: registry}))(t)
+	cold := must(verifier.New(withEpoch{source}, "orders", verifier.Options{Registry: registry, CacheBytes: -1}))(t)
+	count := macaroon.Condition("counted 1")
+	token := mintFrom(t, source, count, thirdParty("a"), thirdParty("b"), macaroon.Condition("counted 2"))
+	a, b := discharge(t, "a", count, thirdParty("c")), discharge(t, "b", count)
+	nested := discharge(t, "c", count)
+	short := mintFrom(t, source)
+	seen := []macaroon.Credential{
+		present(t, token, a, b, nested), present(t, narrow(t, token, count), a, b, nested), present(t, token, narrow(t, a, count), b, nested),
+		present(t, short), present(t, narrow(t, short, count)), present(t, narrow(t, short, count, count)),
+	}
+	for range 3 {
+		for _, c := range seen {
+			require.NoError(t, verifyErr(s, c))
+		}
+	}
+	var all []wire.Macaroon
+	for _, c := range seen {
+		all = append(all, decode(t, c)...)
+	}
+	since := counting(s)
+	since()
+
+	tried := 0
+	try := func(list ...wire.Macaroon) {
+		var data []byte
+		for i := range list {
+			data = wire.Append(data, &list[i])
+		}
+		var c macaroon.Credential
+		if err := c.UnmarshalBinary(data); err != nil {
+			return
+		}
+		tried++
+		calls.Store(0)
+		wantErr := verifyErr(cold, c)
+		wanted := calls.Swap(0)
+		err := verifyErr(s, c)
+		require.Equal(t, wantErr == nil, err == nil)
+		require.Equal(t, wanted, calls.Load(), "conditions are looked at each time")
+		if wantErr != nil {
+			requireSameError(t, err, wantErr)
+			require.Zero(t, wanted)
+		}
+	}
+	for _, c := range seen {
+		for i := range decode(t, c) {
+			change := func(f func(m *wire.Macaroon)) {
+				list := decode(t, c)
+				f(&list[i])
+				try(list...)
+			}
+			for j := range decode(t, c)[i].Caveats {
+				change(func(m *wire.Macaroon) { m.Caveats = slices.Delete(m.Caveats, j, j+1) })
+				change(func(m *wire.Macaroon) { m.Caveats = m.Caveats[:j] })
+				change(func(m *wire.Macaroon) { m.Caveats = slices.Insert(m.Caveats, j, wire.Caveat{ID: "counted 1"}) })
+				change(func(m *wire.Macaroon) { m.Caveats = slices.Insert(m.Caveats, j, m.Caveats[j]) })
+				for k := range decode(t, c)[i].Caveats {
+					change(func(m *wire.Macaroon) { m.Caveats[j], m.Caveats[k] = m.Caveats[k], m.Caveats[j] })
+				}
+				for _, other := range all {
+					for _, theirs := range other.Caveats {
+						change(func(m *wire.Macaroon) { m.Caveats[j] = theirs })
+						change(func(m *wire.Macaroon) { m.Caveats[j].VerificationID = theirs.VerificationID })
+						change(func(m *wire.Macaroon) { m.Caveats[j].ID = theirs.ID })
+					}
+				}
+				change(func(m *wire.Macaroon) { m.Caveats[j].VerificationID, m.Caveats[j].Location = "", "" })
+				change(func(m *wire.Macaroon) { m.Caveats[j].VerificationID = strings.Repeat("x", wire.VerificationIDSize) })
+			}
+			for _, other := range all {
+				change(func(m *wire.Macaroon) { m.Signature = other.Signature })
+				change(func(m *wire.Macaroon) { m.Identifier = other.Identifier })
+				change(func(m *wire.Macaroon) { m.Caveats = other.Caveats })
+				change(func(m *wire.Macaroon) { *m = other })
+				change(func(m *wire.Macaroon) { m.Identifier, m.Caveats = other.Identifier, other.Caveats })
+				try(append(decode(t, c), other)...)
+			}
+			list := decode(t, c)
+			try(slices.Delete(list, i, i+1)...)
+		}
+	}
+	require.Greater(t, tried, 1000)
+
+	// Every bit of what is authenticated.
+	good := binary(t, seen[0])
+	unlocated := withoutLocations(t, good)
+	for i := range good {
+		for bit := range 8 {
+			data := bytes.Clone(good)
+			data[i] ^= 1 << bit
+			var c macaroon.Credential
+			if err := c.UnmarshalBinary(data); err != nil || slices.Equal(withoutLocations(t, data), unlocated) {
+				continue
+			}
+			require.ErrorIs(t, verifyErr(s, c), verifier.ErrUnauthenticated, "byte %d, bit %d", i, bit)
+		}
+	}
+}
+
+func verifyErr(v *verifier.Verifier, c macaroon.Credential) error {
+	_, err := v.Verify(ctx, c, read, get)
+	return err
+}
+
+// A holder appends a caveat with the id of the minter's, sealed under a key of his own.
+// What discharges his is no discharge of the minter's, however well it is known.
+func TestCacheCaveatIDs(t *testing.T) {
+	s := newService(t, verifier.Options{})
+	own := macaroon.ThirdParty([]byte("my own key"), "a", "")
+	forged := must(macaroon.New([]byte("my own key"), "a", ""))(t)
+	real := discharge(t, "a")
+	plain := s.mint(t)
+	token := narrow(t, plain, thirdParty("a"))
+	for range 3 {
+		s.allow(t, present(t, token, real))
+		s.allow(t, present(t, narrow(t, plain, own), forged))
+		for _, c := range []macaroon.Credential{
+			present(t, token, forged),
+			present(t, narrow(t, token, own), forged),
+			present(t, narrow(t, token, own), real),
+			present(t, narrow(t, plain, own), real),
+			present(t, narrow(t, plain, own, thirdParty("a")), forged),
+			present(t, token, narrow(t, real, own)),
+		} {
+			require.ErrorIs(t, verifyErr(s.Verifier, c), verifier.ErrUnauthenticated)
+		}
+	}
+}
+
+// Only what was allowed is kept. An expired token, one that is denied, one that lacks a
+// discharge, one of an unknown key: all of them may be had in any number.
+func TestCacheKeepsOnlyWhatWasAllowed(t *testing.T) {
+	s := newService(t, verifier.Options{})
+	stranger := newService(t, verifier.Options{})
+	before := s.Stats().Bytes
+	for name, c := range map[string]macaroon.Credential{
+		"denied":            present(t, s.mint(t, caveat.Methods("POST"))),
+		"expired":           present(t, s.mint(t, caveat.ExpiresAt(time.Now().Add(-time.Second)))),
+		"missing discharge": present(t, s.mint(t, thirdParty("a"))),
+		"forged discharge":  present(t, s.mint(t, thirdParty("a")), narrow(t, must(macaroon.New([]byte("guessed"), "a", ""))(t))),
+		"unknown key":       present(t, stranger.mint(t)),
+	} {
+		for range 3 {
+			require.Error(t, verifyErr(s.Verifier, c), name)
+		}
+		require.Equal(t, before, s.Stats().Bytes, name)
+		require.Zero(t, s.Stats().Hits, name)
+	}
+	a := must(s.Authenticate(ctx, present(t, s.mint(t))))(t)
+	require.Equal(t, before, s.Stats().Bytes, "authentic, and nothing decided")
+	_, err := a.Check(ctx, "stock.read", get)
+	require.ErrorIs(t, err, verifier.ErrDenied)
+	require.Equal(t, before, s.Stats().Bytes, "denied")
+	for range 3 {
+		_, err = a.Check(ctx, read, get)
+		require.NoError(t, err)
+	}
+	after := s.Stats().Bytes
+	require.Greater(t, after, before)
+
+	audit := must(verifier.New(s.keys, "orders", verifier.Options{Revocations: &revoked{down: true}}))(t)
+	before = audit.Stats().Bytes
+	require.ErrorIs(t, verifyErr(audit, present(t, s.mint(t))), verifier.ErrUndecided)
+	require.Equal(t, before, audit.Stats().Bytes, "undecided")
+}
+
+// What takes away a token takes it away on the next request, however warm it is.
+func TestCacheRevocation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		keys := must(rootkey.Open(ctx, rootkey.NewMemoryStore(), rootkey.Options{}))(t)
+		list := &revoked{tokens: map[string]bool{}, branches: map[[16]byte]bool{}}
+		v := must(verifier.New(keys, "orders", verifier.Options{Revocations: list}))(t)
+		s := service{v, keys}
+		warm := func(caveats ...macaroon.Caveat) macaroon.Credential {
+			needed := []macaroon.Caveat{caveat.ExpiresIn(time.Hour), caveat.Audience("orders"), caveat.Operations(read)}
+			token := must(keys.Mint(ctx, macaroon.Grant{}, append(needed, caveats...)...))(t)
+			c := present(t, token)
+			since := counting(v)
+			since()
+			for range 3 {
+				s.allow(t, c)
+			}
+			require.Equal(t, counts{hits: 2, misses: 1}, since())
+			return c
+		}
+		require.NoError(t, verifyErr(v, warm()))
+
+		c := warm()
+		list.set(func() { list.tokens[c.Inspect().At(0).Identifier()] = true })
+		require.ErrorIs(t, verifyErr(v, c), verifier.ErrRevoked)
+		list.set(func() { clear(list.tokens) })
+		require.NoError(t, verifyErr(v, c))
+
+		c = warm(caveat.Branch([16]byte{9}))
+		list.set(func() { list.branches[[16]byte{9}] = true })
+		require.ErrorIs(t, verifyErr(v, c), verifier.ErrRevoked)
+		list.set(func() { list.down = true })
+		require.ErrorIs(t, verifyErr(v, c), verifier.ErrUndecided)
+		list.set(func() { list.down = false })
+
+		c = warm(caveat.ExpiresIn(time.Minute))
+		time.Sleep(time.Minute)
+		require.ErrorIs(t, verifyErr(v, c), verifier.ErrExpired)
+
+		c = warm(caveat.NotBefore(time.Now()))
+		id := must(keys.Rotate(ctx))(t).ID
+		require.NoError(t, verifyErr(v, c), "another key is no news for this one")
+		time.Sleep(2 * time.Minute) // until the new one mints
+		old := c
+		c = warm()
+		require.NoError(t, keys.Retire(ctx, keyIDOf(t, old), time.Now().Add(5*time.Second)))
+		require.NoError(t, verifyErr(v, old))
+		time.Sleep(5 * time.Second)
+		require.Equal(t, verifier.UnknownKey, reasonOf(t, verifyErr(v, old)), "retired by time passing alone")
+
+		require.Equal(t, id, keyIDOf(t, c))
+		must(keys.Rotate(ctx))(t)
+		time.Sleep(2 * time.Minute)
+		require.NoError(t, verifyErr(v, c))
+		require.NoError(t, keys.Delete(ctx, id))
+		require.Equal(t, verifier.UnknownKey, reasonOf(t, verifyErr(v, c)), "deleted")
+	})
+}
+
+func keyIDOf(t testing.TB, c macaroon.Credential) string {
+	t.Helper()
+	return must(macaroon.ParseIdentifier(c.Inspect().At(0).Identifier()))(t).KeyID
+}
+
+func reasonOf(t testing.TB, err error) verifier.Reason {
+	t.Helper()
+	var refusal *verifier.Error
+	require.ErrorAs(t, err, &refusal)
+	return refusal.Reason
+}
+
+// order tells in which order a source was asked.
+type order struct {
+	*fakeSource
+	calls []string
+}
+
+func (s *order) RootSignature(ctx context.Context, identifier string) ([32]byte, bool, error) {
+	s.calls = append(s.calls, "sign")
+	return s.fakeSource.RootSignature(ctx, identifier)
+}
+
+func (s *order) Epoch() (uint64, error) {
+	s.calls = append(s.calls, "epoch")
+	return withEpoch{s.fakeSource}.Epoch()
+}
+
+// The epoch is read first, and once; what an answer was good for is the epoch from
+// before it. A key that is replaced while it is asked for is not kept beyond that.
+func TestCacheEpoch(t *testing.T) {
+	source := &order{fakeSource: newFakeSource()}
+	v := must(verifier.New(source, "orders", verifier.Options{}))(t)
+	c := present(t, mintFrom(t, source.fakeSource))
+	calls := func() []string { return slices.Clip(source.calls) }
+	do := func() error { source.calls = nil; return verifyErr(v, c) }
+
+	require.NoError(t, do())
+	require.Equal(t, []string{"epoch", "sign"}, calls())
+	require.NoError(t, do())
+	require.Equal(t, []string{"epoch"}, calls())
+	source.epoch.Add(1)
+	require.NoError(t, do())
+	require.Equal(t, []string{"epoch", "sign"}, calls(), "asked again")
+	require.NoError(t, do())
+	require.Equal(t, []string{"epoch"}, calls())
+
+	source.broken.Store(true)
+	require.ErrorIs(t, do(), verifier.ErrUndecided)
+	source.broken.Store(false)
+	source.gone.Store(true)
+	require.NoError(t, do(), "a source has to tell")
+	source.epoch.Add(1)
+	require.Equal(t, verifier.UnknownKey, reasonOf(t, do()))
+	source.gone.Store(false)
+	source.key = func() []byte { return []byte("another key of thirty-two bytes.") }
+	require.Equal(t, verifier.SignatureMismatch, reasonOf(t, do()))
+	source.key = newFakeSource().key
+	source.epoch.Add(1)
+	require.NoError(t, do())
+
+	// The key is replaced between the two questions.
+	late := &replacing{fakeSource: newFakeSource()}
+	v = must(verifier.New(late, "orders", verifier.Options{}))(t)
+	c = present(t, mintFrom(t, newFakeSource()))
+	require.NoError(t, verifyErr(v, c))
+	require.Equal(t, verifier.UnknownKey, reasonOf(t, verifyErr(v, c)))
+}
+
+// replacing is a source whose key goes as soon as it was asked for its epoch.
+type replacing struct {
+	*fakeSource
+	asks int
+}
+
+func (s *replacing) Epoch() (uint64, error) { return s.epoch.Add(1), nil }
+
+func (s *replacing) RootSignature(ctx context.Context, identifier string) ([32]byte, bool, error) {
+	if s.asks++; s.asks > 1 {
+		return [32]byte{}, false, nil
+	}
+	return s.fakeSource.RootSignature(ctx, identifier)
+}
+
+// A token whose key was replaced by another of the same name goes, and one under the new
+// key comes in its place, though both have the same identifier.
+func TestCacheTwoKeysOneIdentifier(t *testing.T) {
+	source := newFakeSource()
+	v := must(verifier.New(withEpoch{source}, "orders", verifier.Options{}))(t)
+	since := counting(v)
+	id := string(must(macaroon.Identifier{KeyID: "k", IssuedAt: time.Now(), Caveats: 3}.MarshalBinary())(t))
+	mint := func() macaroon.Credential {
+		m := must(macaroon.New(source.key(), id, ""))(t)
+		return present(t, narrow(t, m, caveat.ExpiresIn(time.Hour), caveat.Audience("orders"), caveat.Operations(read)))
+	}
+	first := mint()
+	require.NoError(t, verifyErr(v, first))
+	require.NoError(t, verifyErr(v, first))
+	require.Equal(t, counts{hits: 1, misses: 1}, since())
+	bytes := v.Stats().Bytes
+
+	source.key = func() []byte { return []byte("another key of thirty-two bytes.") }
+	source.epoch.Add(1)
+	second := mint()
+	require.NoError(t, verifyErr(v, second))
+	require.Equal(t, verifier.SignatureMismatch, reasonOf(t, verifyErr(v, first)))
+	require.NoError(t, verifyErr(v, second))
+	require.Equal(t, counts{hits: 1, misses: 1}, since())
+	require.Equal(t, bytes, v.Stats().Bytes, "in the place of the first")
+}
+
+// Tokens of one identifier, which a foreign minter may give to many, have nothing in
+// common but what they begin with.
+func TestCacheOneIdentifier(t *testing.T) {
+	v := foreignVerifier(t, verifier.Options{})
+	token := must(macaroon.New(foreignKey, "identifier", ""))(t)
+	since := counting(v)
+	for i := range 40 {
+		c := present(t, narrow(t, token, macaroon.Condition(fmt.Sprint("http-method GET M", i)), caveat.Methods("GET")))
+		other := decode(t, c)
+		other[0].Caveats[0].ID = fmt.Sprint("http-method GET M", i+1)
+		for range 3 {
+			require.NoError(t, verifyErr(v, c))
+			require.Equal(t, verifier.SignatureMismatch, reasonOf(t, verifyErr(v, encode(t, other...))))
+		}
+	}
+	got := since()
+	require.EqualValues(t, 1, got.misses)
+	require.Greater(t, got.hits, uint64(40))
+}
+
+// A grant from elsewhere goes when the source says something else.
+func TestCacheForeignGrant(t *testing.T) {
+	source := &foreignSource{newFakeSource(), verifier.ForeignGrant{MinterCaveats: 2, Operations: []string{read}}}
+	v := must(verifier.NewForeign(source, "orders", verifier.Options{}))(t)
+	token := must(macaroon.New(source.fake.key(), "identifier", ""))(t)
+	c := present(t, narrow(t, token, caveat.ExpiresIn(time.Hour), caveat.Audience("orders"), caveat.Methods("GET")))
+	since := counting(v)
+	require.NoError(t, verifyErr(v, c))
+	require.NoError(t, verifyErr(v, c))
+	require.Equal(t, counts{hits: 1, misses: 1}, since())
+	source.grant.Operations[0] = "stock.read" // which it must not: what is kept is a copy
+	require.NoError(t, verifyErr(v, c))
+
+	for _, row := range []struct {
+		grant  verifier.ForeignGrant
+		reason verifier.Reason
+	}{
+		{verifier.ForeignGrant{MinterCaveats: 2, Operations: []string{"stock.read"}}, verifier.NotGranted},
+		{verifier.ForeignGrant{MinterCaveats: 2}, verifier.NotGranted},
+		{verifier.ForeignGrant{MinterCaveats: 1, Operations: []string{read}}, verifier.NoAudience},
+		{verifier.ForeignGrant{MinterCaveats: 4, Operations: []string{read}}, verifier.Malformed},
+	} {
+		source.grant = row.grant
+		source.fake.epoch.Add(1)
+		require.Equal(t, row.reason, reasonOf(t, verifyErr(v, c)))
+		source.grant = verifier.ForeignGrant{MinterCaveats: 2, Operations: []string{read, "stock.read"}}
+		source.fake.epoch.Add(1)
+		require.NoError(t, verifyErr(v, c))
+	}
+}
+
+// Without an epoch nothing is kept, unless somebody says for how long.
+func TestCacheFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source := newFakeSource()
+		never := must(verifier.New(source, "orders", verifier.Options{}))(t)
+		v := must(verifier.New(source, "orders", verifier.Options{CacheFor: time.Minute}))(t)
+		c := present(t, mintFrom(t, source))
+		asked := func() int64 { return source.asked.Swap(0) }
+		asked()
+		for range 3 {
+			require.NoError(t, verifyErr(never, c))
+			require.EqualValues(t, 1, asked())
+		}
+		require.Zero(t, never.Stats())
+
+		require.NoError(t, verifyErr(v, c))
+		require.EqualValues(t, 1, asked())
+		time.Sleep(time.Minute - time.Nanosecond)
+		require.NoError(t, verifyErr(v, c))
+		require.Zero(t, asked())
+		time.Sleep(time.Nanosecond)
+		require.NoError(t, verifyErr(v, c))
+		require.EqualValues(t, 1, asked(), "a minute after it was asked")
+		source.gone.Store(true)
+		time.Sleep(time.Minute - time.Nanosecond)
+		require.NoError(t, verifyErr(v, c), "what was said before")
+		time.Sleep(time.Nanosecond)
+		require.Equal(t, verifier.UnknownKey, reasonOf(t, verifyErr(v, c)))
+	})
+}
+
+func TestCacheOptions(t *testing.T) {
+	_, err := verifier.New(newFakeSource(), "orders", verifier.Options{CacheFor: -1})
+	require.ErrorContains(t, err, "cache for")
+	s := newService(t, verifier.Options{CacheBytes: -1})
+	c := present(t, s.mint(t))
+	for range 3 {
+		s.allow(t, c)
+	}
+	require.Zero(t, s.Stats())
+	require.Zero(t, (&verifier.Verifier{}).Stats())
+	for _, size := range []int{1, 100, 1 << 12, 1 << 16, 1 << 18, 1<<20 + 1} { // however small
+		s := newService(t, verifier.Options{CacheBytes: size})
+		for range 100 {
+			c := present(t, s.mint(t))
+			s.allow(t, c)
+			s.allow(t, c)
+		}
+		if size >= 1<<14 {
+			require.LessOrEqual(t, s.Stats().Bytes, size)
+		}
+		if size >= 1<<18 {
+			require.Positive(t, s.Stats().Hits, size)
+		}
+	}
+}
+
+func amount(n int) int {
+	if long {
+		return n
+	}
+	return n / 50
+}
+
+// Tokens that are nobody's leave no trace, whatever of the good ones they repeat.
+func TestCacheGarbage(t *testing.T) {
+	s := newService(t, verifier.Options{CacheBytes: 1 << 20})
+	stranger := newService(t, verifier.Options{})
+	var good []macaroon.Credential
+	for range 100 {
+		good = append(good, present(t, s.mint(t, caveat.Methods("GET"))))
+	}
+	for range 2 {
+		for _, c := range good {
+			s.allow(t, c)
+		}
+	}
+	before := s.Stats()
+	random := rand.New(rand.NewPCG(1, 2))
+	foreign := decode(t, present(t, stranger.mint(t)))
+	for i := range amount(1_000_000) {
+		m := decode(t, good[i%len(good)])
+		switch i % 4 {
+		case 0:
+			m[0].Signature[random.IntN(32)] ^= 1
+		case 1:
+			m[0].Caveats = append(m[0].Caveats, wire.Caveat{ID: fmt.Sprint("http-method GET ", i)})
+		case 2:
+			m = slices.Clone(foreign)
+			m[0].Signature[random.IntN(32)] ^= 1
+		case 3:
+			id := []byte(m[0].Identifier)
+			id[len(id)-20] ^= byte(1 + random.IntN(255))
+			m[0].Identifier = string(id)
+		}
+		require.ErrorIs(t, verifyErr(s.Verifier, encode(t, m...)), verifier.ErrUnauthenticated)
+	}
+	require.Equal(t, before, s.Stats())
+	since := counting(s.Verifier)
+	since()
+	for _, c := range good {
+		s.allow(t, c)
+	}
+	require.Equal(t, counts{hits: 100}, since())
+}
+
+// Whoever holds one token can make as many of it as he likes, narrower and with
+// discharges of his own, and present each as often as he likes. Nobody else's is
+// forgotten for that.
+func TestCacheVariants(t *testing.T) {
+	const size = 1 << 20
+	s := newService(t, verifier.Options{CacheBytes: size})
+	mine := s.mint(t)
+	s.allow(t, present(t, mine))
+	var others []macaroon.Credential
+	for s.Stats().Evictions == 0 { // until it is full
+		others = append(others, present(t, s.mint(t, caveat.Methods("GET"))))
+		s.allow(t, others[len(others)-1])
+	}
+	since := counting(s.Verifier)
+	since()
+	for range 2 {
+		for _, c := range others {
+			s.allow(t, c)
+		}
+	}
+	require.Positive(t, since().hits)
+
+	// Those that are there now are there afterwards.
+	var there []macaroon.Credential
+	for _, c := range others {
+		if links, ok := s.Work(ctx, c); ok && links == 0 {
+			there = append(there, c)
+		}
+	}
+	require.Greater(t, len(there), 100)
+	own := narrow(t, mine, thirdParty("own"))
+	for i := range amount(1_000_000) {
+		distinct := macaroon.Condition(fmt.Sprintf("http-method GET M%d x%s", i, strings.Repeat("x", i%300)))
+		c := present(t, narrow(t, mine, distinct))
+		if i%3 == 0 {
+			c = present(t, narrow(t, own, distinct), discharge(t, "own", distinct))
+		}
+		for range 3 {
+			s.allow(t, c)
+		}
+	}
+	for _, c := range there {
+		links, ok := s.Work(ctx, c)
+		require.True(t, ok)
+		require.Zero(t, links)
+	}
+	require.LessOrEqual(t, s.Stats().Bytes, size)
+}
+
+// In a cache that has room, one identifier takes its share and no more.
+func TestCacheShareOfIdentifier(t *testing.T) {
+	const size = 4 << 20
+	s := newService(t, verifier.Options{})
+	empty := s.Stats().Bytes
+	mine := s.mint(t)
+	for i := range 2000 {
+		c := present(t, narrow(t, mine, macaroon.Condition(fmt.Sprintf("http-method GET M%d %s", i, strings.Repeat("x", 4000)))))
+		for range 3 {
+			s.allow(t, c)
+		}
+		require.LessOrEqual(t, s.Stats().Bytes-empty, size/64)
+	}
+	require.Positive(t, s.Stats().Evictions)
+
+	few := s.mint(t)
+	var list []macaroon.Credential
+	for i := range 100 {
+		list = append(list, present(t, narrow(t, few, macaroon.Condition(fmt.Sprint("http-method GET M", i)))))
+		for range 3 {
+			s.allow(t, list[i])
+		}
+	}
+	known := 0
+	for _, c := range list {
+		if links, ok := s.Work(ctx, c); ok && links == 0 {
+			known++
+		}
+	}
+	require.LessOrEqual(t, known, 16)
+	require.GreaterOrEqual(t, known, 15)
+}
+
+// What is used stays, what is not used goes.
+func TestCacheEvictsByUse(t *testing.T) {
+	s := newService(t, verifier.Options{CacheBytes: 1 << 20})
+	var used []macaroon.Credential
+	for range 60 {
+		used = append(used, present(t, s.mint(t)))
+	}
+	since := counting(s.Verifier)
+	for i := range 5000 {
+		s.allow(t, used[i%len(used)])
+		s.allow(t, present(t, s.mint(t))) // never comes again
+	}
+	require.Greater(t, s.Stats().Evictions, uint64(3000))
+	require.Greater(t, since().hits, uint64(4800))
+
+	// And so within one identifier: the way on which new ones branch off is used.
+	base := s.mint(t)
+	delegate := narrow(t, base, caveat.Methods("GET"), caveat.Path("/orders/*"))
+	s.allow(t, present(t, base))
+	since()
+	for i := range 500 {
+		s.allow(t, present(t, narrow(t, delegate, caveat.ExpiresIn(time.Hour+time.Duration(i)))))
+		s.allow(t, present(t, base))
+	}
+	links, ok := s.Work(ctx, present(t, narrow(t, delegate, caveat.ExpiresIn(time.Minute))))
+	require.True(t, ok)
+	require.Equal(t, 1, links)
+	require.Equal(t, counts{hits: 500, partial: 500}, since())
+}
+
+// Bytes is what is really taken, or more.
+func TestCacheCountsItsMemory(t *testing.T) {
+	heap := func() int {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int(m.HeapAlloc)
+	}
+	for name, present := range map[string]func(s service) string{
+		"few caveats": func(s service) string {
+			return must(narrow(t, s.mint(t), caveat.Methods("GET"), caveat.Path("/orders/*")).Encode())(t)
+		},
+		"many caveats": func(s service) string {
+			token := s.mint(t)
+			for range 40 {
+				token = narrow(t, token, caveat.Methods("GET", "A", "B", "C", "D", "E", "F", "G"))
+			}
+			return must(token.Encode())(t)
+		},
+		"discharges": func(s service) string {
+			return must(present(t, s.mint(t, thirdParty("a"), thirdParty("b")), discharge(t, "a", caveat.Methods("GET")), discharge(t, "b")).Encode())(t)
+		},
+		"long conditions": func(s service) string {
+			return must(s.mint(t, macaroon.Condition("http-method GET"+strings.Repeat(" X", 1500))).Encode())(t)
+		},
+	} {
+		keys := rootkey.InMemory()
+		before := heap()
+		s := service{must(verifier.New(keys, "orders", verifier.Options{CacheBytes: 16 << 20}))(t), keys}
+		for s.Stats().Bytes < 8<<20 {
+			text := present(s)
+			for range 4 {
+				must(s.VerifyText(ctx, text, read, get))(t)
+			}
+		}
+		taken := heap() - before
+		counted := s.Stats().Bytes
+		require.LessOrEqual(t, taken, counted+counted/50, name)
+		require.GreaterOrEqual(t, taken, counted/3, "%s: and not much less", name)
+		runtime.KeepAlive(s)
+	}
+}
+
+// Nothing of what a warm cache holds prints.
+func TestCacheDoesNotPrint(t *testing.T) {
+	source := newFakeSource()
+	v := must(verifier.New(withEpoch{source}, "orders", verifier.Options{}))(t)
+	m := mintFrom(t, source, thirdParty("a"))
+	c := present(t, m, discharge(t, "a"))
+	for range 4 {
+		require.NoError(t, verifyErr(v, c))
+	}
+	var secrets [][]byte
+	for _, part := range decode(t, c) {
+		secrets = append(secrets, part.Signature[:])
+	}
+	derived, caveatKey := chain.DeriveKey(source.key()), chain.DeriveKey([]byte("key of a"))
+	secrets = append(secrets, derived[:], caveatKey[:])
+	type holder struct{ inside *verifier.Verifier }
+	for _, value := range []any{v, *v, holder{v}, &holder{v}, []*verifier.Verifier{v}, map[string]any{"": v}} { //nolint:govet
+		for verb := rune('A'); verb <= 'z'; verb++ {
+			for _, flags := range []string{"%", "%+", "%#"} {
+				out := fmt.Sprintf(flags+string(verb), value)
+				for _, secret := range secrets {
+					require.NotContains(t, out, string(secret))
+					require.NotContains(t, strings.ToLower(out), hex.EncodeToString(secret))
+					require.NotContains(t, out, strings.Trim(fmt.Sprint(secret), "[]"))
+				}
+				require.NotContains(t, out, "time-before")
+			}
+		}
+	}
+}
+
+// Many at once, in a cache that is too small for them: each decision is the right one.
+func TestCacheConcurrently(t *testing.T) {
+	keys := rootkey.InMemory()
+	for _, size := range []int{0, 1 << 18} {
+		s := service{must(verifier.New(keys, "orders", verifier.Options{CacheBytes: size}))(t), keys}
+		var bases []macaroon.Macaroon
+		for range 40 {
+			bases = append(bases, s.mint(t, thirdParty("a")))
+		}
+		var all sync.WaitGroup
+		for worker := range 6 {
+			all.Go(func() {
+				random := rand.New(rand.NewPCG(uint64(worker), 3))
+				for range amount(20_000) {
+					base := bases[random.IntN(len(bases))]
+					d := discharge(t, "a", macaroon.Condition(fmt.Sprint("http-method GET M", random.IntN(4))))
+					method := []string{"GET", "GET", "POST"}[random.IntN(3)]
+					token := base
+					if random.IntN(2) == 0 {
+						token = narrow(t, token, caveat.Methods(method), macaroon.Condition(fmt.Sprint("http-method GET M", random.IntN(30))))
+					} else {
+						method = "GET"
+					}
+					c := present(t, token, d)
+					text := must(c.Encode())(t)
+					if random.IntN(4) == 0 {
+						list := decode(t, c)
+						list[random.IntN(2)].Signature[random.IntN(32)] ^= 1
+						_, err := s.Verify(ctx, encode(t, list...), read, get)
+						if !errors.Is(err, verifier.ErrUnauthenticated) {
+							t.Error("forged, and not refused as such")
+						}
+					}
+					for range 2 {
+						_, err := s.VerifyText(ctx, text, read, get)
+						if (err == nil) != (method == "GET") {
+							t.Errorf("method %s: %v", method, err)
+						}
+					}
+				}
+			})
+		}
+		all.Wait()
+		if size > 0 {
+			require.LessOrEqual(t, s.Stats().Bytes, size)
+			require.Positive(t, s.Stats().Evictions)
+		}
+		require.Positive(t, s.Stats().Hits)
+	}
+}
