@@ -140,9 +140,9 @@ func (c *Client) Discharge(ctx context.Context, w macaroon.Wallet) (macaroon.Wal
 	return c.gather(ctx, w, nil, anyAge)
 }
 
-// Renew is [Client.Discharge] without the discharges that were kept: for a wallet whose discharges a service did not
-// take, which must not be in it any more. What was got within the last few seconds is as good as new, so that many who
-// were refused at once are not many who ask.
+// Renew is [Client.Discharge] without the discharges that were kept, after a service did not take them: w is the wallet
+// without them. What was got within the last two seconds is as good as new, so that many who were refused at once are
+// not many who ask.
 func (c *Client) Renew(ctx context.Context, w macaroon.Wallet) (macaroon.Wallet, error) {
 	return c.gather(ctx, w, nil, asGoodAsNew)
 }
@@ -175,13 +175,7 @@ func (c *Client) gather(ctx context.Context, w macaroon.Wallet, payloads map[str
 	if w.IsZero() {
 		return macaroon.Wallet{}, macaroon.ErrInvalid
 	}
-	if payloads = maps.Clone(payloads); payloads == nil {
-		payloads = make(map[string]string)
-	}
-	g := gathering{client: c, wallet: w, age: age, payloads: payloads, asker: make(map[string]string)}
-	for i := range w.Inspect().Len() {
-		g.note(w.Inspect().At(i), "")
-	}
+	g := gathering{client: c, wallet: w, age: age, payloads: payloads}
 	for round := 0; ; round++ {
 		missing := g.wallet.Missing()
 		if len(missing) == 0 {
@@ -205,26 +199,36 @@ type gathering struct {
 	age      time.Duration // what was kept may have
 	obtained int
 	payloads map[string]string // what caveat ids stand for, where they do not say it themselves
-	asker    map[string]string // who wrote the caveat of an id: the location of a third party, or the caveat's own
+
+	// Who asks for the discharge of a caveat id: a third party, or nobody, which is "", if it is the token itself. It is
+	// nil before the first third party asks for one.
+	asker map[string]string
 }
 
 // check refuses to go on where no verifier would accept the outcome, or where there may be no end.
 func (g *gathering) check(missing []macaroon.MissingDischarge, round int) error {
-	seen := make(map[string]bool)
-	for _, d := range g.wallet.Discharges() {
-		seen[d.Identifier()] = true
-	}
 	for i, m := range missing {
-		at := g.asker[m.CaveatID]
+		at := cmp.Or(g.asker[m.CaveatID], m.Location)
+		same := func(other macaroon.MissingDischarge) bool { return other.CaveatID == m.CaveatID }
 		switch {
-		case seen[m.CaveatID]:
+		case g.has(m.CaveatID), slices.ContainsFunc(missing[:i], same):
 			return &Error{at, ErrTwice}
 		case round == g.client.options.Rounds, g.obtained+i == g.client.options.Discharges:
 			return &Error{at, ErrTooMany}
 		}
-		seen[m.CaveatID] = true
 	}
 	return nil
+}
+
+// has reports whether there is a discharge for a caveat id already.
+func (g *gathering) has(caveatID string) bool {
+	view := g.wallet.Inspect()
+	for i := 1; i < view.Len(); i++ {
+		if view.At(i).Identifier() == caveatID {
+			return true
+		}
+	}
+	return false
 }
 
 // add gets one discharge.
@@ -233,28 +237,51 @@ func (g *gathering) add(ctx context.Context, m macaroon.MissingDischarge) error 
 	if err != nil {
 		return err
 	}
-	if g.wallet, err = g.wallet.With(discharge.Macaroon); err != nil {
+	with, err := g.wallet.With(discharge.Macaroon)
+	if err != nil {
 		return err
 	}
+	g.note(discharge, m.Location)
+	g.wallet = with
 	g.obtained++
-	for _, id := range g.note(discharge.Macaroon.Inspect(), m.Location) {
-		if payload := discharge.Payloads[id]; payload != "" {
-			g.payloads[id] = payload
-		}
-	}
 	return nil
 }
 
-// note notes whose caveats these are, and gives the ids of those that nobody's were: of the others a third party must
-// change nothing.
-func (g *gathering) note(m macaroon.UnverifiedMacaroon, asker string) (fresh []string) {
-	for _, c := range m.Caveats().All() {
-		if _, known := g.asker[c.ID]; !known && c.ThirdParty() {
-			g.asker[c.ID] = cmp.Or(asker, c.Location)
-			fresh = append(fresh, c.ID)
+// note notes who asks for further discharges, and what their caveat ids stand for. Of the caveats of other macaroons a
+// third party must change nothing, though it can write one of the same id.
+func (g *gathering) note(d BakeryMacaroon, asker string) {
+	for _, c := range d.Macaroon.Inspect().Caveats().All() {
+		if !c.ThirdParty() {
+			continue
+		}
+		if g.asker == nil {
+			g.payloads = maps.Clone(g.payloads) // the caller's
+			if g.payloads == nil {
+				g.payloads = make(map[string]string)
+			}
+			g.noteFirst()
+		}
+		if _, known := g.asker[c.ID]; known {
+			continue
+		}
+		g.asker[c.ID] = asker
+		if payload := d.Payloads[c.ID]; payload != "" {
+			g.payloads[c.ID] = payload
 		}
 	}
-	return fresh
+}
+
+// noteFirst notes the caveats of the wallet that are there before any third party asks for more.
+func (g *gathering) noteFirst() {
+	g.asker = make(map[string]string)
+	view := g.wallet.Inspect()
+	for i := range view.Len() {
+		for _, c := range view.At(i).Caveats().All() {
+			if c.ThirdParty() {
+				g.asker[c.ID] = ""
+			}
+		}
+	}
 }
 
 // question is what is asked for, as whom.
@@ -276,8 +303,12 @@ func (c *Client) obtain(ctx context.Context, m macaroon.MissingDischarge, payloa
 			return BakeryMacaroon{}, fmt.Errorf("identity: %w", err)
 		}
 	}
-	s := session{client: c, place: at, header: header(as), request: request{caveatID: m.CaveatID, payload: payload}}
-	return c.kept.get(ctx, question{at.location, s.request.digest(), as.Name}, age, s.obtain)
+	asked := request{caveatID: m.CaveatID, payload: payload}
+	return c.kept.get(ctx, question{at.location, asked.digest(), as.Name}, age,
+		func(ctx context.Context) (BakeryMacaroon, time.Time, error) {
+			s := session{client: c, place: at, header: header(as), request: asked}
+			return s.obtain(ctx)
+		})
 }
 
 func header(as Identity) http.Header {

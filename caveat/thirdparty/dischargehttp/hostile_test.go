@@ -434,3 +434,38 @@ func TestHostilePayloads(t *testing.T) {
 		})
 	}
 }
+
+// The limits are those of the options, and they count what was got for one wallet, in all rounds.
+func TestLimitsAreThoseOfTheOptions(t *testing.T) {
+	for want, options := range map[int]dischargehttp.ClientOptions{
+		3: {Discharges: 3, Rounds: 100},
+		6: {Discharges: 100, Rounds: 6},
+	} {
+		requests := 0
+		options.Base = inProcess(discharges(t, func(id string) (macaroon.Macaroon, map[string]string) {
+			requests++
+			return newMacaroon(t, id, plain(id+"+", home)), nil
+		}))
+		_, err := newClient(t, options, home).Discharge(t.Context(), newOrders(t).wallet(t, plain("x", home)))
+		require.ErrorIs(t, err, dischargehttp.ErrTooMany)
+		require.Equal(t, want, requests)
+	}
+}
+
+// A caveat id and what it stands for are two things: no other two are taken for them. And the caller's stay his.
+func TestPayloadsAreToldApart(t *testing.T) {
+	c := newClient(t, dischargehttp.ClientOptions{Base: inProcess(discharges(t, func(id string) (macaroon.Macaroon, map[string]string) {
+		if id == "more" {
+			return newMacaroon(t, id), nil
+		}
+		return newMacaroon(t, id, plain("more", home)), map[string]string{"more": "payload"}
+	}))}, home)
+	for id, payload := range map[string]string{"ab": "c", "a": "bc", "abc": ""} {
+		payloads := map[string]string{id: payload}
+		primary := newOrders(t).wallet(t, plain(id, home)).Primary()
+		w, err := c.DischargeBakery(t.Context(), dischargehttp.BakeryMacaroon{Macaroon: primary, Payloads: payloads})
+		require.NoError(t, err)
+		require.Equal(t, id, w.Discharges()[0].Identifier())
+		require.Equal(t, map[string]string{id: payload}, payloads)
+	}
+}

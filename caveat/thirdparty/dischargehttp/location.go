@@ -31,7 +31,7 @@ func (p place) resolve(reference string) (*url.URL, error) {
 	return u, nil
 }
 
-// places are the third parties that may be asked, by origin and path.
+// places are the third parties that may be asked, by origin and path, and by location.
 type places map[string]place
 
 // newPlaces reads locations as people write them: a scheme, a host, perhaps a port, perhaps a path. All problems are
@@ -49,6 +49,7 @@ func newPlaces(locations []string, insecure bool) (places, error) {
 			continue
 		}
 		list[key] = at
+		list[at.location] = at // as most tokens have it, so that there is nothing to parse
 	}
 	if len(locations) == 0 {
 		problems = append(problems, errors.New("no locations"))
@@ -58,6 +59,9 @@ func newPlaces(locations []string, insecure bool) (places, error) {
 
 // find gives the third party at a location that came with a token.
 func (l places) find(location string) (place, error) {
+	if at, found := l[location]; found {
+		return at, nil
+	}
 	key, _, _, err := splitLocation(location)
 	if err != nil {
 		return place{}, ErrNotAllowed
