@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -205,6 +206,28 @@ func TestFlowIsAnsweredOnce(t *testing.T) {
 		}
 		require.Equal(t, map[int]int{http.StatusOK: 1, http.StatusNotFound: 9}, got)
 	})
+}
+
+// A server's timeouts are for answers that are due; one that waits for a person is not.
+func TestWaitOutlivesTheServersTimeouts(t *testing.T) {
+	flows := newFlows(t, "login", dischargehttp.FlowOptions{})
+	s := newService(t, afterInteraction, dischargehttp.ServiceOptions{Flows: flows})
+	server := httptest.NewUnstartedServer(s)
+	server.Config.ReadTimeout, server.Config.WriteTimeout = 50*time.Millisecond, 50*time.Millisecond
+	server.Start()
+	t.Cleanup(server.Close)
+	c := begin(t, s, asked(caveatFor(t, s, 3, isMember)))
+	go func() {
+		time.Sleep(200 * time.Millisecond)
+		if err := flows.Complete(flowOf(t, c.Info.VisitURL), "ann"); err != nil {
+			t.Error(err)
+		}
+	}()
+	response, err := http.Get(server.URL + "/" + c.Info.WaitURL)
+	require.NoError(t, err)
+	defer response.Body.Close()
+	require.Equal(t, http.StatusOK, response.StatusCode)
+	require.Contains(t, text(t, response), "Macaroon")
 }
 
 func TestFlowRefused(t *testing.T) {

@@ -49,10 +49,8 @@ func (s *Service) await(w http.ResponseWriter, r *http.Request) *flow {
 		return nil
 	}
 	most := preferredWait(r.Header)
-	deadline := time.Now().Add(min(most, s.options.Flows.options.Lifetime) + 10*time.Second)
-	controller := http.NewResponseController(w)
-	controller.SetReadDeadline(deadline) // where the server's are shorter; not all writers can
-	controller.SetWriteDeadline(deadline)
+	// The server's own timeout for writing would end it early. Not all writers have one.
+	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(min(most, s.options.Flows.options.Lifetime) + 10*time.Second))
 
 	client := ""
 	if s.options.Client != nil {
