@@ -22,6 +22,7 @@ type Caveat struct {
 	condition string
 	attests   []string
 	from      PrivateKey
+	text      bool
 	err       error
 }
 
@@ -85,6 +86,13 @@ func (c Caveat) From(key PrivateKey) Caveat {
 	return c
 }
 
+// AsText returns c with a caveat id that is ASCII text, for clients that take others for text and break them, such as
+// the bakery's in JavaScript. It is a third longer, and only a [Discharger] of this library opens it.
+func (c Caveat) AsText() Caveat {
+	c.text = true
+	return c
+}
+
 var errNotFirstParty = errors.New(prefix + "a third-party caveat has no condition of its own")
 
 // Condition always fails, so that a wrapper which hides the other methods appends nothing.
@@ -124,7 +132,11 @@ func (c Caveat) seal() (caveatID string, rootKey []byte, err error) {
 	rootKey = make([]byte, rootKeySize)
 	rand.Read(nonce[:]) // never fails: crypto/rand ends the program instead
 	rand.Read(rootKey)
-	return seal(version, c.party.Key, from, nonce, secret{rootKey, stdNamespace, condition}), rootKey, nil
+	caveatID = seal(version, c.party.Key, from, nonce, secret{rootKey, stdNamespace, condition})
+	if c.text {
+		caveatID = idText.EncodeToString([]byte(caveatID))
+	}
+	return caveatID, rootKey, nil
 }
 
 // String says where the third party is. It does not tell the condition, which is only for the third party.

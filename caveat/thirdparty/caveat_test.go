@@ -60,6 +60,24 @@ func TestCaveat(t *testing.T) {
 
 // Two additions of one caveat must not share a root key, which one target learns and another relies on, nor anything
 // by which they could be linked.
+// A caveat id as text is what it would be otherwise, and says the same.
+func TestAsText(t *testing.T) {
+	key := thirdparty.GenerateKey()
+	c := thirdparty.NewCaveat(party(key), "member-of acme").AsText().Attesting("user")
+	id, rootKey := sealed(t, c)
+	require.Regexp(t, "^[A-Za-z0-9_-]+$", id)
+	opened, ok := keySet(t, key).Open(id)
+	require.True(t, ok)
+	require.Equal(t, "need-declared user member-of acme", opened.Condition)
+	require.Equal(t, string(rootKey), opened.RootKey)
+	d, err := dischargerAt(t, noon, key).Discharge(t.Context(), thirdparty.Request{CaveatID: id}, says(thirdparty.Answer{}))
+	require.NoError(t, err)
+	require.Equal(t, id, d.Identifier())
+	require.True(t, signedBy(t, d, rootKey))
+	_, _, _, err = thirdparty.Caveat{}.AsText().ThirdParty()
+	require.Error(t, err)
+}
+
 func TestEachAdditionIsFresh(t *testing.T) {
 	key := thirdparty.GenerateKey()
 	c := thirdparty.NewCaveat(party(key), "member-of acme")

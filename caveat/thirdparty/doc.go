@@ -50,6 +50,9 @@
 //	namespace  = *( uri ":" prefix SP )           ; "std:" is the one written
 //	condition  = [ "need-declared" SP key *( "," key ) SP ] text
 //
+// Some clients know caveat ids only as text. [Caveat.AsText] writes one in unpadded base64url, which is read here and
+// nowhere else.
+//
 // A third party can't tell from a caveat id who is allowed to use it: it is public, as every holder of the token
 // has it.
 //

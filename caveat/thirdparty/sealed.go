@@ -1,6 +1,7 @@
 package thirdparty
 
 import (
+	"encoding/base64"
 	"encoding/binary"
 	"strings"
 
@@ -70,8 +71,25 @@ func (k Keys) open(id string) (opened, bool) {
 		return k.openBinary(id)
 	case id[0] == version1Begin:
 		return k.openText(id)
+	case id[0] == textBegin:
+		return k.openEncoded(id)
 	}
 	return opened{}, false
+}
+
+// idText is how Caveat.AsText writes caveat ids.
+var idText = base64.RawURLEncoding.Strict()
+
+// textBegin is how the text of what begins with a small number begins.
+const textBegin = 'A'
+
+// openEncoded opens the text of version 2 or 3, in its one spelling; see decodeExactly.
+func (k Keys) openEncoded(id string) (opened, bool) {
+	raw, err := idText.DecodeString(id)
+	if err != nil || idText.EncodedLen(len(raw)) != len(id) || raw[0] != version2 && raw[0] != version3 {
+		return opened{}, false
+	}
+	return k.openBinary(string(raw))
 }
 
 func (k Keys) openBinary(id string) (opened, bool) {

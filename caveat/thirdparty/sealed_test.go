@@ -70,7 +70,11 @@ func TestOpenVectorsFromPython(t *testing.T) {
 func TestDamagedCaveatIDs(t *testing.T) {
 	v := load(t)
 	keys := keySet(t, v.thirdParty(t), thirdparty.GenerateKey())
-	for version, id := range v.ids(t) {
+	ids := v.ids(t)
+	ids[30] = base64.RawURLEncoding.EncodeToString([]byte(ids[3])) // as text
+	_, ok := keys.Open(ids[30])
+	require.True(t, ok)
+	for version, id := range ids {
 		t.Run(fmt.Sprint("version ", version), func(t *testing.T) {
 			refused := func(bad, how string, at int) {
 				t.Helper()
@@ -91,6 +95,37 @@ func TestDamagedCaveatIDs(t *testing.T) {
 			refused(id+"\n", "lengthened", len(id))
 			refused(id+id, "twice", len(id))
 		})
+	}
+}
+
+// Text is that of versions 2 and 3, in one spelling, and text of text is none.
+func TestTextIDs(t *testing.T) {
+	v := load(t)
+	keys := keySet(t, v.thirdParty(t))
+	for version, id := range v.ids(t) {
+		text := base64.RawURLEncoding.EncodeToString([]byte(id))
+		opened, ok := keys.Open(text)
+		require.Equal(t, version > 1, ok)
+		if ok {
+			want, _ := keys.Open(id)
+			require.Equal(t, want, opened)
+		}
+		_, ok = keys.Open(base64.RawURLEncoding.EncodeToString([]byte(text)))
+		require.False(t, ok)
+		if padded := base64.URLEncoding.EncodeToString([]byte(id)); padded != text {
+			_, ok = keys.Open(padded)
+			require.False(t, ok)
+		}
+		if standard := base64.RawStdEncoding.EncodeToString([]byte(id)); standard != text {
+			_, ok = keys.Open(standard)
+			require.False(t, ok)
+		}
+	}
+	// A version that has no text.
+	for _, version := range []byte{0, 1, 4} {
+		id := thirdparty.SealPlain(version, string([]byte{version, 1, 'k', 'c'}), v.thirdParty(t).Public(), v.firstParty(t), v.nonce(t))
+		_, ok := keys.Open(base64.RawURLEncoding.EncodeToString([]byte(id)))
+		require.False(t, ok, version)
 	}
 }
 
@@ -255,6 +290,7 @@ func FuzzOpen(f *testing.F) {
 		f.Add([]byte(id), false)
 		f.Add([]byte(id[:len(id)/2]), false)
 	}
+	f.Add([]byte(base64.RawURLEncoding.EncodeToString([]byte(v.ids(f)[3]))), false)
 	f.Add([]byte("\x02\x18"+strings.Repeat("k", 24)+"x"), true)
 	f.Add([]byte("\x03\x18"+strings.Repeat("k", 24)+"\x04std:need-declared a,b x"), true)
 	f.Add([]byte("\x03\xff\xff\xff\xff\xff\xff\xff\xff\x7f"), true)
@@ -277,6 +313,12 @@ func FuzzOpen(f *testing.F) {
 			return
 		}
 		// There is one spelling: what opens is what is sealed again.
+		if id[0] == 'A' {
+			raw, err := base64.RawURLEncoding.DecodeString(id)
+			require.NoError(t, err)
+			require.Equal(t, id, base64.RawURLEncoding.EncodeToString(raw))
+			id = string(raw)
+		}
 		to, nonce := key.Public(), [24]byte([]byte(id[37:61]))
 		if opened.FirstParty != v.firstParty(t).Public() {
 			return // only its holder can seal it again

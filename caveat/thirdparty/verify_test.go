@@ -82,6 +82,7 @@ func TestDischargedTokensVerify(t *testing.T) {
 		"minter's":    {s.mint(t, at(3, "first")), simply, 1},
 		"version 2":   {s.mint(t, at(2, "first")), simply, 1},
 		"holder's":    {narrowed, simply, 1},
+		"text":        {s.mint(t, at(3, "first").AsText(), at(2, "first").AsText()), simply, 2},
 		"two":         {s.mint(t, at(3, "first"), at(3, "first")), simply, 2},
 		"nested":      {s.mint(t, at(3, "first")), passesOn, 2},
 		"two, nested": {s.mint(t, at(3, "first"), at(2, "first")), passesOn, 4},

@@ -104,6 +104,8 @@ func TestDischargeIsAnsweredAsAsked(t *testing.T) {
 	s := newService(t, members, dischargehttp.ServiceOptions{Caller: byHeader, Audit: told.audit})
 	v2, v3 := caveatFor(t, s, 2, isMember), caveatFor(t, s, 3, isMember)
 	const external = "\x03\x00"
+	_, text64, _, err := thirdparty.NewCaveat(s.Party("https://id.example"), isMember).AsText().ThirdParty()
+	require.NoError(t, err)
 	for name, row := range map[string]struct {
 		call
 		id      string
@@ -119,6 +121,7 @@ func TestDischargeIsAnsweredAsAsked(t *testing.T) {
 		"an older client":                  {call{version: "2", form: url.Values{"id64": {rawURL64(v3)}}}, v3, false},
 		"an older caveat":                  {call{version: "3", form: url.Values{"id64": {rawURL64(v2)}}}, v2, false},
 		"an older client and caveat":       {call{version: "2", form: url.Values{"id64": {rawURL64(v2)}}}, v2, false},
+		"JavaScript's client: text":        {call{version: "2", form: url.Values{"id": {text64}, "location": {""}}}, text64, false},
 		"a caveat id whose bytes are text": {call{version: "3", form: url.Values{"id": {"ticket-1"}, "caveat64": {rawURL64(v2)}}}, "ticket-1", false},
 	} {
 		t.Run(name, func(t *testing.T) {
