@@ -26,7 +26,7 @@ import (
 // whom, and says who agreed with [Flows.Complete], or nobody with [Flows.Refuse]. The client learns that where it
 // waits, and asks for the discharge again, as that caller.
 //
-// Who has the id of a flow can complete it and no more: what the client waits with is another secret. A page that
+// Who has the id of a flow can act on it and no more: what the client waits with is another secret. A page that
 // completes a flow must have the person confirm it: anybody can begin a flow and send the link to somebody else, who
 // would log in for them.
 //
@@ -153,6 +153,9 @@ func NewFlows(visitURL string, options FlowOptions) (*Flows, error) {
 			problems = append(problems, fmt.Errorf("location: %w", err))
 		}
 		f.options.Location = at.location + "/"
+		if base, err := url.Parse(f.options.Location); err == nil && f.visit != nil {
+			f.visit = base.ResolveReference(f.visit)
+		}
 	}
 	if options.Lifetime < 0 || options.Most < 0 || options.MostPerClient < 0 {
 		problems = append(problems, errors.New("negative limit"))

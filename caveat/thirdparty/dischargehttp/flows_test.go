@@ -382,6 +382,28 @@ func TestFlowThatCannotBegin(t *testing.T) {
 	}
 }
 
+// What clients are told begins with the location, if there is one, and otherwise they resolve it.
+func TestWhereFlowsSendClients(t *testing.T) {
+	for visit, want := range map[string][2]string{ // without a location, and with one
+		"login":                       {"login?flow=", "https://id.example/identity/login?flow="},
+		"/login":                      {"/login?flow=", "https://id.example/login?flow="},
+		"https://login.example/?a=b":  {"https://login.example/?a=b&flow=", "https://login.example/?a=b&flow="},
+		"//login.example/start#/here": {"", ""},
+	} {
+		for i, location := range []string{"", "https://id.example/identity"} {
+			flows, err := dischargehttp.NewFlows(visit, dischargehttp.FlowOptions{Location: location})
+			require.Equal(t, want[i] == "", err != nil, visit)
+			if err != nil {
+				continue
+			}
+			s := newService(t, afterInteraction, dischargehttp.ServiceOptions{Flows: flows})
+			c := begin(t, s, asked(caveatFor(t, s, 3, isMember)))
+			require.True(t, strings.HasPrefix(c.Info.VisitURL, want[i]), c.Info.VisitURL)
+			require.Equal(t, c.Info.VisitURL, c.Info.InteractionMethods["browser-window"].VisitURL)
+		}
+	}
+}
+
 func TestNewFlowsRefuses(t *testing.T) {
 	for name, row := range map[string]struct {
 		visit   string
