@@ -31,7 +31,7 @@ func open(t testing.TB) context.Context {
 		for _, name := range []string{"AMARETTI_TEST_REQUIRE_PEERS", "AMARETTI_TEST_REQUIRE_SERVERS"} {
 			require.NotEqual(t, "1", os.Getenv(name), "%s is set, and there is no Chromium", name)
 		}
-		t.Skip("Chromium is not installed (.ci/browser does that)")
+		t.Skip("Chromium is not installed (.ci/peers does that)")
 	}
 	profile := filepath.Join(t.TempDir(), "profile")
 	allocator, cancel := chromedp.NewExecAllocator(t.Context(), append(chromedp.DefaultExecAllocatorOptions[:],

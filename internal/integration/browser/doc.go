@@ -1,4 +1,4 @@
-// Package browser holds tests with a real browser, headless Chromium as .ci/browser installs it: they log in where
+// Package browser holds tests with a real browser, headless Chromium as .ci/peers installs it: they log in where
 // examples/identity asks for it, as a person would. It has no code of its own.
 //
 // A test is skipped, and says why, if there is no Chromium. With AMARETTI_TEST_REQUIRE_PEERS=1 or
