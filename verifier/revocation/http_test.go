@@ -74,14 +74,15 @@ func TestHandlerRefuses(t *testing.T) {
 		return nil
 	})
 	_, err := remote.Changes(t.Context(), revocation.Cursor{}, 0)
-	require.ErrorContains(t, err, "Forbidden")
+	require.ErrorContains(t, err, "403")
 	for query, want := range map[string]int{
-		"?log=&seq=0&wait=0":  http.StatusOK,
-		"?seq=0&wait=0":       http.StatusOK,
-		"":                    http.StatusBadRequest,
-		"?log=&seq=x&wait=0":  http.StatusBadRequest,
-		"?log=&seq=0&wait=-1": http.StatusBadRequest,
-		"?log=" + strings.Repeat("x", 65) + "&seq=0&wait=0": http.StatusBadRequest,
+		"?log=&seq=0&mark=0&wait=0":  http.StatusOK,
+		"?seq=0&mark=0&wait=0":       http.StatusOK,
+		"":                           http.StatusBadRequest,
+		"?log=&seq=x&mark=0&wait=0":  http.StatusBadRequest,
+		"?log=&seq=0&mark=x&wait=0":  http.StatusBadRequest,
+		"?log=&seq=0&mark=0&wait=-1": http.StatusBadRequest,
+		"?log=" + strings.Repeat("x", 65) + "&seq=0&mark=0&wait=0": http.StatusBadRequest,
 	} {
 		r, err := http.NewRequest("GET", url+query, nil)
 		require.NoError(t, err)
@@ -143,7 +144,13 @@ func TestHostileAnswers(t *testing.T) {
 		"unknown what":  strings.Replace(good, "key k", "everything", 1),
 		"no what":       strings.Replace(good, `"what":"key k"`, "", 1),
 		"unknown field": strings.Replace(good, `"what"`, `"except":"x","what"`, 1),
-		"zero until":    strings.Replace(good, `"key k"`, `"key k","until":"0001-01-01T00:00:00Z"`, 1),
+		"nothing":       strings.Replace(good, `{"what":"key k"}`, "{}", 1),
+		"null what":     strings.Replace(good, `"key k"`, "null", 1),
+		"null change":   strings.Replace(good, `{"what":"key k"}`, "null", 1),
+		"many nothings": strings.Replace(good, `{"what":"key k"}`, strings.Repeat("{},", 300)+"{}", 1),
+		"changes twice": strings.Replace(good, `"full":true`, `"changes":[{"what":"key k"}]`, 1),
+		"unknown":       strings.Replace(good, `"full":true`, `"full":true,"more":1`, 1),
+		"an array":      "[" + good + "]",
 		"negative seq":  strings.Replace(good, `"seq":1`, `"seq":-1`, 1),
 		"too large":     strings.Replace(good, "key k", "key "+strings.Repeat("k", 1024), 1),
 	} {
@@ -166,6 +173,34 @@ func TestHostileAnswers(t *testing.T) {
 		io.WriteString(w, good)
 	}))
 	require.NoError(t, ask(text(good)), "and works again")
+}
+
+// TestServerWithDeadlines: those that a server has for ordinary requests don't end the waiting.
+func TestServerWithDeadlines(t *testing.T) {
+	handler, err := revocation.Handler(revocation.NewMemory(nil), allow)
+	require.NoError(t, err)
+	server := httptest.NewUnstartedServer(handler)
+	server.Config.ReadTimeout, server.Config.WriteTimeout = 20*time.Millisecond, 20*time.Millisecond
+	server.Start()
+	defer server.Close()
+	remote, err := revocation.HTTP(server.Client(), server.URL, revocation.HTTPOptions{})
+	require.NoError(t, err)
+	all, err := remote.Changes(t.Context(), revocation.Cursor{}, time.Hour)
+	require.NoError(t, err)
+	empty, err := remote.Changes(t.Context(), all.To, 200*time.Millisecond)
+	require.NoError(t, err)
+	require.Equal(t, revocation.Batch{From: all.To, To: all.To, Changes: []revocation.Change{}}, empty)
+}
+
+// TestImpatientClient: a client that gives up early still hears that nothing is new.
+func TestImpatientClient(t *testing.T) {
+	url, _ := serve(t, revocation.NewMemory(nil), allow)
+	remote, err := revocation.HTTP(&http.Client{Timeout: 2 * time.Second}, url, revocation.HTTPOptions{})
+	require.NoError(t, err)
+	all, err := remote.Changes(t.Context(), revocation.Cursor{}, time.Hour)
+	require.NoError(t, err)
+	_, err = remote.Changes(t.Context(), all.To, time.Hour)
+	require.NoError(t, err)
 }
 
 // TestThreeServices follow one feed over HTTP, each with a list of its own.

@@ -15,6 +15,7 @@ import (
 	"github.com/amaretti-go/amaretti/caveat"
 	"github.com/amaretti-go/amaretti/macaroon"
 	"github.com/amaretti-go/amaretti/macaroon/rootkey"
+	"github.com/amaretti-go/amaretti/verifier"
 	"github.com/amaretti-go/amaretti/verifier/revocation"
 )
 
@@ -378,6 +379,162 @@ func TestManyChanges(t *testing.T) {
 	require.True(t, found)
 	s.refresh(t)
 	require.Empty(t, s.decide(t, token))
+}
+
+// TestListIsTheStore: after many thousand changes to few things, so that what is recent and
+// what is folded in speak of the same ones, a list says what the store says.
+func TestListIsTheStore(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	memory := revocation.NewMemory(nil)
+	followers := []*service{filled(t, now{memory}), filled(t, now{memory})}
+	keys := followers[0].keys
+	followers[1].Verifier = must(verifier.New(keys, "orders", verifier.Options{Revocations: followers[1].list}))
+	const seconds = 2000
+	first := time.Now().Add(-2 * seconds * time.Second).Truncate(time.Second)
+	latest := map[string]map[int]bool{"a": {}, "b": {}, "c": {}} // seconds up to which each is revoked
+	whole := map[string]bool{}
+	for round := range 60 {
+		for range 400 {
+			subject := string("abc"[random.IntN(3)])
+			if second := random.IntN(seconds); second == 0 {
+				whole[subject] = !whole[subject]
+				if whole[subject] {
+					require.NoError(t, memory.Revoke(t.Context(), revocation.Subject(subject), time.Time{}, ""))
+				} else {
+					require.True(t, must(memory.Unrevoke(t.Context(), revocation.Subject(subject))))
+				}
+			} else if what := revocation.SubjectUntil(subject, first.Add(time.Duration(second)*time.Second)); random.IntN(3) > 0 && second < seconds/2 || round%10 < 4 {
+				require.NoError(t, memory.Revoke(t.Context(), what, time.Time{}, ""))
+				latest[subject][second] = true
+			} else {
+				require.Equal(t, latest[subject][second], must(memory.Unrevoke(t.Context(), what)))
+				delete(latest[subject], second)
+			}
+		}
+		if round%10 == 9 { // nearly nothing is left
+			for subject, all := range latest {
+				for second := range all {
+					if second%100 != 0 {
+						require.True(t, must(memory.Unrevoke(t.Context(), revocation.SubjectUntil(subject, first.Add(time.Duration(second)*time.Second)))))
+						delete(all, second)
+					}
+				}
+			}
+		}
+		followers[0].refresh(t)
+		if round%7 == 0 {
+			followers[1].refresh(t) // further behind
+		}
+		fresh, err := revocation.NewList(now{memory}, bound, revocation.Options{})
+		require.NoError(t, err)
+		require.NoError(t, fresh.Refresh(t.Context()))
+		for subject, all := range latest {
+			last := -1
+			for second := range all {
+				last = max(last, second)
+			}
+			for _, second := range []int{0, last, last + 5, last + 6, seconds + 10} {
+				asked := verifier.Revocable{KeyID: "k", Subject: subject, IssuedAt: first.Add(time.Duration(second) * time.Second)}
+				want := whole[subject] || second <= last+5 && last >= 0
+				require.Equal(t, want, must(fresh.Revoked(asked)), "%s %d, loaded anew", subject, second)
+				require.Equal(t, want, must(followers[0].list.Revoked(asked)), "%s %d, round %d", subject, second, round)
+				if round%7 == 0 {
+					require.Equal(t, want, must(followers[1].list.Revoked(asked)), "%s %d, behind", subject, second)
+				}
+			}
+		}
+	}
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// TestZeroValues refuse and do not panic.
+func TestZeroValues(t *testing.T) {
+	var list revocation.List
+	require.Error(t, list.Refresh(t.Context()))
+	_, err := list.Revoked(verifier.Revocable{})
+	require.ErrorIs(t, err, revocation.ErrStale)
+	_, filled := list.Age()
+	require.False(t, filled)
+	require.NotNil(t, list.Changed())
+
+	var memory revocation.Memory
+	require.NoError(t, memory.Revoke(t.Context(), revocation.Key("k"), time.Time{}, ""))
+	b, err := memory.Changes(t.Context(), revocation.Cursor{}, 0)
+	require.NoError(t, err)
+	require.Len(t, b.Changes, 1)
+
+	var store revocation.SQL
+	require.Error(t, store.Revoke(t.Context(), revocation.Key("k"), time.Time{}, ""))
+	_, err = store.Changes(t.Context(), revocation.Cursor{}, 0)
+	require.Error(t, err)
+}
+
+// TestFeedThatPanics: its code is other people's, and nobody is above Run.
+func TestFeedThatPanics(t *testing.T) {
+	f := &faulty{Feed: revocation.NewMemory(nil)}
+	s := filled(t, f)
+	fault := func(context.Context, revocation.Batch) (revocation.Batch, error) { panic("secret") }
+	f.fault.Store(&fault)
+	err := s.list.Refresh(t.Context())
+	require.Error(t, err)
+	require.NotContains(t, err.Error(), "secret")
+	f.fault.Store(nil)
+	s.refresh(t)
+}
+
+// TestLostQuestion: one answer that never comes leaves time for another within the bound, so
+// that no decision is undecided for it.
+func TestLostQuestion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		f := &faulty{Feed: revocation.NewMemory(nil)}
+		s := filled(t, f)
+		go s.list.Run(ctx)
+		token := s.mint(t, "billing")
+		for range 20 {
+			lost := false
+			fault := func(ctx context.Context, b revocation.Batch) (revocation.Batch, error) {
+				if !lost {
+					lost = true
+					<-ctx.Done()
+				}
+				return b, ctx.Err()
+			}
+			f.fault.Store(&fault)
+			for range 100 {
+				time.Sleep(bound / 50)
+				require.Empty(t, s.decide(t, token))
+			}
+			require.True(t, lost)
+			f.fault.Store(nil)
+			time.Sleep(3 * bound)
+		}
+	})
+}
+
+// TestFeedThatDoesNotWait is not asked without end.
+func TestFeedThatDoesNotWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		asked := 0
+		f := &faulty{Feed: now{revocation.NewMemory(nil)}}
+		count := func(_ context.Context, b revocation.Batch) (revocation.Batch, error) { asked++; return b, nil }
+		f.fault.Store(&count)
+		s := newService(t, rootkey.InMemory(), f, revocation.Options{})
+		go s.list.Run(ctx)
+		time.Sleep(100 * bound)
+		stop()
+		synctest.Wait()
+		require.Less(t, asked, 2000)
+		require.Greater(t, asked, 400)
+	})
 }
 
 func TestNewListRefuses(t *testing.T) {

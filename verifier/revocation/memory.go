@@ -14,23 +14,29 @@ import (
 const keptChanges = 1 << 14
 
 // Memory keeps revocations in this process, for services of one process, and behind
-// [Handler] for others. What it knows is gone when the process ends. Make one with
-// [NewMemory]; it is safe for concurrent use.
+// [Handler] for others. What it knows is gone when the process ends. The zero Memory is
+// empty and ready. It is safe for concurrent use.
 type Memory struct {
 	who func(context.Context) string
 
 	mu      sync.Mutex
 	entries map[What]Entry
-	log     string
+	log     string   // empty until it is needed
 	seq     uint64   // of the last change
-	changes []Change // the last ones, at most keptChanges
+	changes []Change // the last ones, at most 2 × keptChanges
 	changed chan struct{}
 }
 
 // NewMemory makes an empty list of revocations. who tells who is revoking; nil means
 // that it is not recorded.
-func NewMemory(who func(context.Context) string) *Memory {
-	return &Memory{who: who, entries: map[What]Entry{}, log: rand.Text(), changed: make(chan struct{})}
+func NewMemory(who func(context.Context) string) *Memory { return &Memory{who: who} }
+
+// lock locks, and sees to it that all is there.
+func (m *Memory) lock() {
+	m.mu.Lock()
+	if m.log == "" {
+		m.entries, m.log, m.changed = map[What]Entry{}, rand.Text(), make(chan struct{})
+	}
 }
 
 // Revoke revokes something until the last token that it is about has expired: the
@@ -42,10 +48,10 @@ func (m *Memory) Revoke(ctx context.Context, what What, until time.Time, reason 
 	if err != nil {
 		return err
 	}
-	m.mu.Lock()
+	m.lock()
 	defer m.mu.Unlock()
 	m.entries[what] = e
-	m.append(Change{What: what, Until: e.Until})
+	m.append(Change{What: what})
 	return nil
 }
 
@@ -64,6 +70,9 @@ func newEntry(ctx context.Context, what What, until time.Time, reason string, wh
 			return Entry{}, ErrPast
 		}
 		until = until.UTC().Add(time.Second - 1).Truncate(time.Second)
+		if until.Year() > 9999 {
+			return Entry{}, errFar
+		}
 	}
 	e := Entry{What: what, Until: until, Reason: reason, At: now.Truncate(time.Second)}
 	if who != nil {
@@ -80,7 +89,7 @@ func (m *Memory) Unrevoke(ctx context.Context, what What) (found bool, err error
 	if err := ctx.Err(); err != nil {
 		return false, err
 	}
-	m.mu.Lock()
+	m.lock()
 	defer m.mu.Unlock()
 	if _, found = m.entries[what]; found {
 		m.remove(what)
@@ -93,7 +102,7 @@ func (m *Memory) List(ctx context.Context) ([]Entry, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	m.mu.Lock()
+	m.lock()
 	defer m.mu.Unlock()
 	list := make([]Entry, 0, len(m.entries))
 	for _, e := range m.entries {
@@ -111,7 +120,7 @@ func (m *Memory) Prune(ctx context.Context) (n int, err error) {
 		return 0, err
 	}
 	now := time.Now()
-	m.mu.Lock()
+	m.lock()
 	defer m.mu.Unlock()
 	for what, e := range m.entries {
 		if !e.Until.IsZero() && now.After(e.Until) {
@@ -139,12 +148,12 @@ func (m *Memory) append(c Change) {
 
 // Changes is for those who follow; see [Feed].
 func (m *Memory) Changes(ctx context.Context, after Cursor, wait time.Duration) (Batch, error) {
-	if err := ctx.Err(); err != nil {
-		return Batch{}, err
-	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	for last := false; ; {
+		if err := ctx.Err(); err != nil {
+			return Batch{}, err
+		}
 		b, changed := m.since(after)
 		if b.Full || len(b.Changes) > 0 || last {
 			return b, nil
@@ -154,24 +163,23 @@ func (m *Memory) Changes(ctx context.Context, after Cursor, wait time.Duration) 
 		case <-timer.C:
 			last = true
 		case <-ctx.Done():
-			return Batch{}, ctx.Err()
 		}
 	}
 }
 
 // since gives what there is now, and what will be closed at the next change.
 func (m *Memory) since(after Cursor) (Batch, <-chan struct{}) {
-	m.mu.Lock()
+	m.lock()
 	defer m.mu.Unlock()
-	to := Cursor{m.log, m.seq}
+	to := Cursor{Log: m.log, Seq: m.seq}
 	oldest := m.seq - uint64(len(m.changes))
 	if after.Log == m.log && oldest <= after.Seq && after.Seq <= m.seq {
 		// A copy, since the array behind goes on being written to.
 		return Batch{From: after, Changes: slices.Clone(m.changes[after.Seq-oldest:]), To: to}, m.changed
 	}
 	all := make([]Change, 0, len(m.entries))
-	for what, e := range m.entries {
-		all = append(all, Change{What: what, Until: e.Until})
+	for what := range m.entries {
+		all = append(all, Change{What: what})
 	}
 	return Batch{Full: true, Changes: all, To: to}, m.changed
 }

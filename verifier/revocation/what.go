@@ -11,6 +11,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/amaretti-go/amaretti/caveat"
 	"github.com/amaretti-go/amaretti/macaroon"
 )
 
@@ -109,52 +110,50 @@ func Parse(text string) (What, error) {
 	return w, nil
 }
 
-// parsed is a What taken apart. Which fields are set depends on the kind.
+// parsed is a What taken apart.
 type parsed struct {
-	kind  string
-	id    [16]byte // token, branch, foreign
-	name  string   // key, subject, and the same with until
-	until int64    // the second of issue, in Unix time
+	kind kind
+	key  string // the bytes of a token id, a branch or a sum, or the name
+	upTo int64  // the second of issue, in Unix time, or always
 }
 
-func (w What) parse() (p parsed, err error) {
-	kind, rest, _ := strings.Cut(w.text, " ")
-	p.kind = kind
-	switch kind {
+func (w What) parse() (parsed, error) {
+	word, rest, _ := strings.Cut(w.text, " ")
+	p := parsed{key: rest, upTo: always}
+	ok := false
+	switch word {
 	case whatToken:
 		var id macaroon.TokenID
-		if err := id.UnmarshalText([]byte(rest)); err != nil {
-			return parsed{}, errWhat
-		}
-		p.id = id
+		ok = id.UnmarshalText([]byte(rest)) == nil && id != macaroon.TokenID{}
+		p.kind, p.key = tokens, string(id[:])
 	case whatBranch:
-		id, err := base64.RawURLEncoding.Strict().DecodeString(rest)
-		if err != nil || len(id) != len(p.id) || len(rest) != 22 {
-			return parsed{}, errWhat
-		}
-		p.id = [16]byte(id)
+		id, err := caveat.ParseBranch(rest)
+		ok = err == nil && id != [16]byte{}
+		p.kind, p.key = branches, string(id[:])
 	case whatForeign:
 		sum, err := hex.DecodeString(rest)
-		if err != nil || len(sum) != sha256.Size || strings.ToLower(rest) != rest {
-			return parsed{}, errWhat
-		}
-		p.id = [16]byte(sum) // the first half: enough to tell identifiers apart
+		ok = err == nil && len(sum) == sha256.Size && strings.ToLower(rest) == rest
+		p.kind, p.key = foreigns, string(sum)
 	case whatKey, whatSubject:
-		p.name = rest
+		ok = validName(rest)
+		p.kind = kindOfName(word)
 	case whatKeyUntil, whatSubjectUntil:
 		at, name, _ := strings.Cut(rest, " ")
 		t, err := time.Parse(time.RFC3339, at)
-		if err != nil || t.Format(time.RFC3339) != at || second(t) != at {
-			return parsed{}, errWhat
-		}
-		p.name, p.until = name, t.Unix()
-	default:
-		return parsed{}, errWhat
+		ok = err == nil && second(t) == at && validName(name)
+		p.kind, p.key, p.upTo = kindOfName(word), name, t.Unix()
 	}
-	if p.id == [16]byte{} && !validName(p.name) {
+	if !ok {
 		return parsed{}, errWhat
 	}
 	return p, nil
+}
+
+func kindOfName(word string) kind {
+	if word == whatKey || word == whatKeyUntil {
+		return keys
+	}
+	return subjects
 }
 
 // validName accepts what an identifier could hold and people can read.
@@ -182,6 +181,7 @@ var (
 	// ErrPast is returned when the until of a revocation has passed: it would not revoke anything.
 	ErrPast = errors.New("revocation: until has passed")
 
+	errFar  = errors.New("revocation: until is beyond the year 9999: zero is for ever")
 	errNote = fmt.Errorf("revocation: reason or name: not text of at most %d bytes", maxNote)
 )
 
