@@ -2,8 +2,10 @@ package integration_test
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -41,7 +43,7 @@ func revokers(t *testing.T, do func(t *testing.T, open func() revoker)) {
 			})
 		}
 	}
-	t.Run("SQLite", overSQL("sqlite", sqlstore.SQLite, sqliteDSN(t)))
+	t.Run("SQLite", overSQL("sqlite", sqlstore.SQLite, plainSQLiteDSN(t)))
 	t.Run("PostgreSQL", func(t *testing.T) { overSQL("pgx", sqlstore.PostgreSQL, postgresDSN(t))(t) })
 }
 
@@ -75,7 +77,7 @@ func TestRevocationStores(t *testing.T) {
 		require.NoError(t, err)
 		require.False(t, next.Full)
 		require.Equal(t, b.To, next.From)
-		require.Equal(t, []revocation.Change{{What: subject, Until: until.UTC()}, {What: revocation.Key("k")}}, next.Changes)
+		require.Equal(t, []revocation.Change{{What: subject}, {What: revocation.Key("k")}}, next.Changes)
 
 		empty, err := other.Changes(ctx, next.To, 30*time.Millisecond)
 		require.NoError(t, err)
@@ -93,7 +95,7 @@ func TestRevocationStores(t *testing.T) {
 			require.NoError(t, err, name)
 			require.True(t, all.Full, name)
 			require.Equal(t, next.To, all.To, name)
-			require.ElementsMatch(t, []revocation.Change{{What: subject, Until: until.UTC()}, {What: revocation.Key("k")}}, all.Changes, name)
+			require.ElementsMatch(t, []revocation.Change{{What: subject}, {What: revocation.Key("k")}}, all.Changes, name)
 		}
 
 		// Who waits is told.
@@ -206,50 +208,148 @@ func TestRevocationsByMany(t *testing.T) {
 	})
 }
 
-// TestRevocationSQLReset: after a reset everything is loaded anew, and nothing before it counts.
-func TestRevocationSQLReset(t *testing.T) {
+// onDatabases runs a test on a store in each database, with the database beside it.
+func onDatabases(t *testing.T, do func(t *testing.T, db *sql.DB, s *revocation.SQL)) {
 	for driver, dialect := range map[string]sqlstore.Dialect{"sqlite": sqlstore.SQLite, "pgx": sqlstore.PostgreSQL} {
 		t.Run(driver, func(t *testing.T) {
-			dsn := ""
-			if dialect == sqlstore.SQLite {
-				dsn = sqliteDSN(t)
-			} else {
+			dsn := plainSQLiteDSN(t)
+			if dialect == sqlstore.PostgreSQL {
 				dsn = postgresDSN(t)
 			}
 			db := open(t, driver, dsn)
-			s, err := revocation.NewSQL(db, dialect, revocation.SQLOptions{})
+			s, err := revocation.NewSQL(db, dialect, revocation.SQLOptions{PollEvery: 10 * time.Millisecond})
 			require.NoError(t, err)
-			require.NoError(t, s.Revoke(t.Context(), revocation.Key("k"), time.Time{}, ""))
-			b, err := s.Changes(t.Context(), revocation.Cursor{}, 0)
-			require.NoError(t, err)
-			require.NoError(t, s.Reset(t.Context()))
-			next, err := s.Changes(t.Context(), b.To, time.Hour)
-			require.NoError(t, err)
-			require.True(t, next.Full)
-			require.NotEqual(t, b.To.Log, next.To.Log)
-			require.Len(t, next.Changes, 1)
-
-			// A change that somebody took out of the log is a gap.
-			for i := range 3 {
-				require.NoError(t, s.Revoke(t.Context(), revocation.Key(fmt.Sprint(i)), time.Time{}, ""))
-			}
-			_, err = db.Exec(`DELETE FROM amaretti_revoked_changes WHERE what = 'key 1'`)
-			require.NoError(t, err)
-			all, err := s.Changes(t.Context(), next.To, time.Hour)
-			require.NoError(t, err)
-			require.True(t, all.Full)
-			require.Len(t, all.Changes, 4)
-
-			// What is not understood must not be passed over.
-			_, err = db.Exec(`UPDATE amaretti_revoked SET what = 'everything' WHERE what = 'key 1'`)
-			require.NoError(t, err)
-			list, err := revocation.NewList(s, time.Minute, revocation.Options{})
-			require.NoError(t, err)
-			require.Error(t, list.Refresh(t.Context()))
-			_, err = list.Revoked(verifier.Revocable{KeyID: "x"})
-			require.ErrorIs(t, err, revocation.ErrStale)
+			do(t, db, s)
 		})
 	}
+}
+
+// plainSQLiteDSN is one whose transactions take no lock before they write.
+func plainSQLiteDSN(t *testing.T) string {
+	return strings.Replace(sqliteDSN(t), "&_txlock=immediate", "", 1)
+}
+
+// TestRevocationSQLGap: a change that is not in the log any more leads to a full load.
+func TestRevocationSQLGap(t *testing.T) {
+	onDatabases(t, func(t *testing.T, db *sql.DB, s *revocation.SQL) {
+		b, err := s.Changes(t.Context(), revocation.Cursor{}, 0)
+		require.NoError(t, err)
+		for i := range 3 {
+			require.NoError(t, s.Revoke(t.Context(), revocation.Key(fmt.Sprint(i)), time.Time{}, ""))
+		}
+		_, err = db.Exec(`DELETE FROM amaretti_revoked_changes WHERE what = 'key 1'`)
+		require.NoError(t, err)
+		all, err := s.Changes(t.Context(), b.To, time.Hour)
+		require.NoError(t, err)
+		require.True(t, all.Full)
+		require.Len(t, all.Changes, 3)
+
+		// What is not understood must not be passed over.
+		_, err = db.Exec(`UPDATE amaretti_revoked SET what = 'everything' WHERE what = 'key 1'`)
+		require.NoError(t, err)
+		list, err := revocation.NewList(s, time.Minute, revocation.Options{})
+		require.NoError(t, err)
+		require.Error(t, list.Refresh(t.Context()))
+		_, err = list.Revoked(verifier.Revocable{KeyID: "x"})
+		require.ErrorIs(t, err, revocation.ErrStale)
+	})
+}
+
+// TestRevocationSQLLosesItsEnd: a database that was restored from a backup, or taken over by a
+// replica that lagged, uses numbers again that followers know for other changes.
+func TestRevocationSQLLosesItsEnd(t *testing.T) {
+	onDatabases(t, func(t *testing.T, db *sql.DB, s *revocation.SQL) {
+		revoke := func(names ...string) {
+			for _, name := range names {
+				require.NoError(t, s.Revoke(t.Context(), revocation.Key(name), time.Time{}, ""))
+			}
+		}
+		for _, later := range [][]string{{"x"}, {"x", "y"}, {"x", "y", "z"}} {
+			revoke("a", "b", "c")
+			b, err := s.Changes(t.Context(), revocation.Cursor{}, 0)
+			require.NoError(t, err)
+			revoke("b", "c")
+			b, err = s.Changes(t.Context(), b.To, 0)
+			require.NoError(t, err)
+			require.Len(t, b.Changes, 2)
+			for _, statement := range []string{
+				`DELETE FROM amaretti_revoked WHERE what IN ('key b', 'key c')`,
+				`DELETE FROM amaretti_revoked_changes WHERE seq > (SELECT max(seq) - 2 FROM amaretti_revoked_changes)`,
+				`UPDATE amaretti_revoked_log SET seq = seq - 2`,
+			} {
+				_, err = db.Exec(statement)
+				require.NoError(t, err)
+			}
+			revoke(later...)
+			all, err := s.Changes(t.Context(), b.To, 0)
+			require.NoError(t, err)
+			require.True(t, all.Full, "%d changes later", len(later))
+			require.Len(t, all.Changes, 1+len(later))
+			for _, name := range later {
+				_, err := s.Unrevoke(t.Context(), revocation.Key(name))
+				require.NoError(t, err)
+			}
+			// And it goes on from there.
+			next, err := s.Changes(t.Context(), all.To, time.Hour)
+			require.NoError(t, err)
+			require.False(t, next.Full)
+			require.Len(t, next.Changes, len(later))
+		}
+	})
+}
+
+// TestRevocationSQLPrunesMany: more at once than anybody follows.
+func TestRevocationSQLPrunesMany(t *testing.T) {
+	onDatabases(t, func(t *testing.T, db *sql.DB, s *revocation.SQL) {
+		require.NoError(t, s.Revoke(t.Context(), revocation.Key("kept"), time.Time{}, ""))
+		b, err := s.Changes(t.Context(), revocation.Cursor{}, 0)
+		require.NoError(t, err)
+		_, err = db.Exec(`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
+			INSERT INTO amaretti_revoked SELECT 'default', 'key ' || i, 1, '', '', 1 FROM n`)
+		require.NoError(t, err)
+		n, err := s.Prune(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, 20000, n)
+		all, err := s.Changes(t.Context(), b.To, time.Hour)
+		require.NoError(t, err)
+		require.True(t, all.Full)
+		require.Equal(t, []revocation.Change{{What: revocation.Key("kept")}}, all.Changes)
+		require.NoError(t, s.Revoke(t.Context(), revocation.Key("next"), time.Time{}, ""))
+		next, err := s.Changes(t.Context(), all.To, time.Hour)
+		require.NoError(t, err)
+		require.False(t, next.Full)
+	})
+}
+
+// TestRevocationSQLWaitsItsTurn: no change has a number before all earlier numbers can be seen,
+// else one that commits late would be passed over.
+func TestRevocationSQLWaitsItsTurn(t *testing.T) {
+	onDatabases(t, func(t *testing.T, db *sql.DB, s *revocation.SQL) {
+		require.NoError(t, s.Revoke(t.Context(), revocation.Key("first"), time.Time{}, ""))
+		b, err := s.Changes(t.Context(), revocation.Cursor{}, 0)
+		require.NoError(t, err)
+		slow, err := db.Begin()
+		require.NoError(t, err)
+		defer slow.Rollback()
+		for _, statement := range []string{
+			`UPDATE amaretti_revoked_log SET seq = seq + 1`,
+			`INSERT INTO amaretti_revoked_changes (name, seq, mark, what, removed) VALUES ('default', 2, 7, 'key slow', 0)`,
+		} {
+			_, err = slow.Exec(statement)
+			require.NoError(t, err)
+		}
+		fast := make(chan error, 1)
+		go func() { fast <- s.Revoke(t.Context(), revocation.Key("fast"), time.Time{}, "") }()
+		empty, err := s.Changes(t.Context(), b.To, 300*time.Millisecond)
+		require.NoError(t, err)
+		require.Empty(t, empty.Changes)
+		require.Empty(t, fast)
+		require.NoError(t, slow.Commit())
+		require.NoError(t, <-fast)
+		next, err := s.Changes(t.Context(), b.To, time.Hour)
+		require.NoError(t, err)
+		require.Equal(t, []revocation.Change{{What: revocation.Key("slow")}, {What: revocation.Key("fast")}}, next.Changes)
+	})
 }
 
 // TestRevocationConnectionsDie: an error, nothing half done, and then it works again.
@@ -292,4 +392,30 @@ func TestRevocationConnectionsDie(t *testing.T) {
 	list, err := s.List(t.Context())
 	require.NoError(t, err)
 	require.GreaterOrEqual(t, len(list), revoked+1, "what was acknowledged is there")
+}
+
+// TestRevocationTablesAreMadeOnce: by whichever of many processes comes first.
+func TestRevocationTablesAreMadeOnce(t *testing.T) {
+	for driver, dialect := range map[string]sqlstore.Dialect{"sqlite": sqlstore.SQLite, "pgx": sqlstore.PostgreSQL} {
+		t.Run(driver, func(t *testing.T) {
+			dsn := plainSQLiteDSN(t)
+			if dialect == sqlstore.PostgreSQL {
+				dsn = postgresDSN(t)
+			}
+			var wg sync.WaitGroup
+			for i := range 8 {
+				s, err := revocation.NewSQL(open(t, driver, dsn), dialect, revocation.SQLOptions{Name: fmt.Sprint("list", i%2)})
+				require.NoError(t, err)
+				wg.Go(func() {
+					if err := s.Revoke(t.Context(), revocation.Key(fmt.Sprint(i)), time.Time{}, ""); err != nil {
+						t.Error(err)
+					}
+					if list, err := s.List(t.Context()); err != nil || len(list) == 0 || len(list) > 4 {
+						t.Error(list, err)
+					}
+				})
+			}
+			wg.Wait()
+		})
+	}
 }
