@@ -60,8 +60,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "bad request", http.StatusBadRequest)
 		return
 	}
-	// Not all writers have deadlines.
-
+	// Not all writers have a deadline.
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(wait + answerIn))
 	b, err := h.feed.Changes(r.Context(), after, wait)
 	if err != nil {

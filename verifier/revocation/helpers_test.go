@@ -31,6 +31,7 @@ func newService(t testing.TB, keys *rootkey.Keyring, feed revocation.Feed, optio
 	return newServiceWithin(t, bound, keys, feed, options)
 }
 
+// newServiceWithin is for what takes real time: a slow machine must not pass the bound.
 func newServiceWithin(t testing.TB, bound time.Duration, keys *rootkey.Keyring, feed revocation.Feed, options revocation.Options) *service {
 	t.Helper()
 	list, err := revocation.NewList(feed, bound, options)
