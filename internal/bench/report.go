@@ -88,6 +88,9 @@ const (
 	maxNarrowingAllocs = 12
 )
 
+// maxRevocations is how long asking about one token may take.
+const maxRevocations = 200 * time.Nanosecond
+
 // maxAllocs is how often that decision may allocate.
 const maxAllocs = 8
 
@@ -112,6 +115,10 @@ func writeTargets(w io.Writer, results []result) error {
 		rows = append(rows,
 			[]string{"narrowing for one request, µs", fmt.Sprintf("%.2f", r.Nanoseconds/1000), fmt.Sprintf("%.0f", most/1000), verdict(r.Nanoseconds <= most)},
 			[]string{"and its allocations", strconv.FormatUint(r.Allocs, 10), strconv.Itoa(maxNarrowingAllocs), verdict(r.Allocs <= maxNarrowingAllocs)})
+	}
+	if r, found := find(results, revocationsWork, detailed, amarettiName); found {
+		most := float64(maxRevocations)
+		rows = append(rows, []string{"is it revoked, among a million, ns", fmt.Sprintf("%.0f", r.Nanoseconds), fmt.Sprintf("%.0f", most), verdict(r.Nanoseconds <= most && r.Allocs == 0)})
 	}
 	_, err := fmt.Fprintf(w, "%s\n", markdown(rows))
 	return err

@@ -64,6 +64,11 @@ func newCells(expiry time.Time) ([]*cell, error) {
 			}
 		}
 	}
+	revocations, err := newRevocationsCell(expiry)
+	if err != nil {
+		return nil, fmt.Errorf("bench: revocations: %w", err)
+	}
+	cells = append(cells, revocations)
 	// Those that are compared run one after the other.
 	slices.SortStableFunc(cells, func(a, b *cell) int {
 		return slices.Index(works, a.work) - slices.Index(works, b.work)
