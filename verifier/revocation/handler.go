@@ -11,13 +11,14 @@ import (
 	"time"
 )
 
-// The protocol: GET with the query parameters log, seq, mark and wait (in milliseconds) is
-// answered by one JSON object:
+// The protocol: GET with the query parameters ask, log, seq, mark and wait (in milliseconds)
+// is answered by one JSON object:
 //
-//	{"full": true, "from": CURSOR, "to": CURSOR, "changes": [CHANGE, …]}
+//	{"ask": ASK, "full": true, "from": CURSOR, "to": CURSOR, "changes": [CHANGE, …]}
 //
 // with the fields of Batch. Who waits is answered when something changes, or when the time
-// is over.
+// is over. ASK is that of the question, which is new each time: an answer that was kept on
+// the way, and says that nothing is new, is not the answer.
 
 const (
 	maxWait = 30 * time.Second // less than proxies let a request wait
@@ -55,7 +56,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
 		return
 	}
-	after, wait, err := readQuery(r.URL.Query())
+	ask, after, wait, err := readQuery(r.URL.Query())
 	if err != nil {
 		http.Error(w, "bad request", http.StatusBadRequest)
 		return
@@ -69,12 +70,13 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	writeBatch(w, b)
+	writeBatch(w, ask, b)
 }
 
 // query is the other end of readQuery.
-func query(after Cursor, wait time.Duration) string {
+func query(ask string, after Cursor, wait time.Duration) string {
 	return url.Values{
+		"ask":  {ask},
 		"log":  {after.Log},
 		"seq":  {strconv.FormatUint(after.Seq, 10)},
 		"mark": {strconv.FormatUint(after.Mark, 10)},
@@ -82,26 +84,21 @@ func query(after Cursor, wait time.Duration) string {
 	}.Encode()
 }
 
-func readQuery(q url.Values) (after Cursor, wait time.Duration, err error) {
-	after.Log = q.Get("log")
-	if len(after.Log) > maxLog {
-		return Cursor{}, 0, errors.New("log: too long")
+func readQuery(q url.Values) (ask string, after Cursor, wait time.Duration, err error) {
+	ask, after.Log = q.Get("ask"), q.Get("log")
+	var seq, mark error
+	after.Seq, seq = strconv.ParseUint(q.Get("seq"), 10, 64)
+	after.Mark, mark = strconv.ParseUint(q.Get("mark"), 10, 64)
+	n, ms := strconv.ParseUint(q.Get("wait"), 10, 32)
+	if err := errors.Join(seq, mark, ms); err != nil || len(ask) > maxLog || len(after.Log) > maxLog {
+		return "", Cursor{}, 0, errors.New("not a question")
 	}
-	if after.Seq, err = strconv.ParseUint(q.Get("seq"), 10, 64); err != nil {
-		return Cursor{}, 0, err
-	}
-	if after.Mark, err = strconv.ParseUint(q.Get("mark"), 10, 64); err != nil {
-		return Cursor{}, 0, err
-	}
-	ms, err := strconv.ParseUint(q.Get("wait"), 10, 32)
-	if err != nil {
-		return Cursor{}, 0, err
-	}
-	return after, min(time.Duration(ms)*time.Millisecond, maxWait), nil
+	return ask, after, min(time.Duration(n)*time.Millisecond, maxWait), nil
 }
 
 // head is what stands before the changes.
 type head struct {
+	Ask  string `json:"ask"`
 	Full bool   `json:"full,omitempty"`
 	From Cursor `json:"from"`
 	To   Cursor `json:"to"`
@@ -109,9 +106,9 @@ type head struct {
 
 // writeBatch writes one change at a time: there may be a million. What fails leaves JSON
 // that does not end, which no client takes.
-func writeBatch(w io.Writer, b Batch) {
+func writeBatch(w io.Writer, ask string, b Batch) {
 	out := bufio.NewWriter(w)
-	text, _ := json.Marshal(head{b.Full, b.From, b.To}) // it can't fail
+	text, _ := json.Marshal(head{ask, b.Full, b.From, b.To}) // it can't fail
 	out.Write(text[:len(text)-len("}")])
 	separator := `,"changes":[`
 	for _, c := range b.Changes {

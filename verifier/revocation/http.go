@@ -2,6 +2,7 @@ package revocation
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -77,8 +78,9 @@ func (f *httpFeed) changes(ctx context.Context, after Cursor, wait time.Duration
 	}
 	ctx, cancel := context.WithTimeout(ctx, wait+answerIn)
 	defer cancel()
+	ask := rand.Text()
 	u := *f.address
-	u.RawQuery = query(after, wait)
+	u.RawQuery = query(ask, after, wait)
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
 		return Batch{}, err
@@ -91,7 +93,7 @@ func (f *httpFeed) changes(ctx context.Context, after Cursor, wait time.Duration
 	if response.StatusCode != http.StatusOK {
 		return Batch{}, fmt.Errorf("answered %d", response.StatusCode)
 	}
-	return readBatch(http.MaxBytesReader(nil, response.Body, f.maxBytes))
+	return readBatch(http.MaxBytesReader(nil, response.Body, f.maxBytes), ask)
 }
 
 var (
@@ -102,7 +104,8 @@ var (
 // readBatch reads what writeBatch wrote, strictly: a revocation that is not understood must
 // not be left out. It holds each change against that as it comes, so that what is kept is
 // never much more than was sent.
-func readBatch(body io.Reader) (b Batch, err error) {
+func readBatch(body io.Reader, ask string) (b Batch, err error) {
+	var answers string
 	d := json.NewDecoder(body)
 	d.DisallowUnknownFields()
 	if !next(d, json.Delim('{')) {
@@ -119,6 +122,8 @@ func readBatch(body io.Reader) (b Batch, err error) {
 		}
 		read[field] = true
 		switch field {
+		case "ask":
+			err = d.Decode(&answers)
 		case "full":
 			err = d.Decode(&b.Full)
 		case "from":
@@ -134,7 +139,7 @@ func readBatch(body io.Reader) (b Batch, err error) {
 			return Batch{}, err
 		}
 	}
-	if !next(d, json.Delim('}')) || b.Changes == nil || b.To.Log == "" || len(b.To.Log) > maxLog {
+	if !next(d, json.Delim('}')) || answers != ask || b.Changes == nil || b.To.Log == "" || len(b.To.Log) > maxLog {
 		return Batch{}, errNotBatch
 	}
 	if _, err := d.Token(); err != io.EOF {

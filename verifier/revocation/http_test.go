@@ -3,6 +3,7 @@ package revocation_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -82,6 +83,7 @@ func TestHandlerRefuses(t *testing.T) {
 		"?log=&seq=x&mark=0&wait=0":  http.StatusBadRequest,
 		"?log=&seq=0&mark=x&wait=0":  http.StatusBadRequest,
 		"?log=&seq=0&mark=0&wait=-1": http.StatusBadRequest,
+		"?ask=" + strings.Repeat("x", 65) + "&seq=0&mark=0&wait=0": http.StatusBadRequest,
 		"?log=" + strings.Repeat("x", 65) + "&seq=0&mark=0&wait=0": http.StatusBadRequest,
 	} {
 		r, err := http.NewRequest("GET", url+query, nil)
@@ -114,11 +116,24 @@ func TestHTTPRefusesAddresses(t *testing.T) {
 	require.Error(t, err)
 }
 
+// asked puts the question's ASK into what is written.
+type asked struct {
+	http.ResponseWriter
+	ask string
+}
+
+func (w asked) Write(text []byte) (int, error) {
+	_, err := w.ResponseWriter.Write(bytes.Replace(text, []byte("ASK"), []byte(w.ask), 1))
+	return len(text), err
+}
+
 // TestHostileAnswers: what is not a whole batch, understood to the last entry, is an error.
 func TestHostileAnswers(t *testing.T) {
-	good := `{"full":true,"from":{"log":"","seq":0},"to":{"log":"L","seq":1},"changes":[{"what":"key k"}]}`
+	good := `{"ask":"ASK","full":true,"from":{"log":"","seq":0},"to":{"log":"L","seq":1},"changes":[{"what":"key k"}]}`
 	var answer atomic.Pointer[func(http.ResponseWriter)]
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*answer.Load())(w) }))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		(*answer.Load())(asked{w, r.URL.Query().Get("ask")})
+	}))
 	defer server.Close()
 	feed, err := revocation.HTTP(server.Client(), server.URL, revocation.HTTPOptions{MaxBytes: 1 << 10})
 	require.NoError(t, err)
@@ -138,6 +153,8 @@ func TestHostileAnswers(t *testing.T) {
 		"null":          "null",
 		"object":        "{}",
 		"two":           good + good,
+		"another's":     strings.Replace(good, "ASK", "asked before", 1),
+		"nobody's":      strings.Replace(good, `"ask":"ASK",`, "", 1),
 		"no changes":    strings.Replace(good, `[{"what":"key k"}]`, "null", 1),
 		"no log":        strings.Replace(good, `"L"`, `""`, 1),
 		"long log":      strings.Replace(good, `"L"`, `"`+strings.Repeat("L", 65)+`"`, 1),
@@ -169,7 +186,7 @@ func TestHostileAnswers(t *testing.T) {
 		}), "%d", status)
 	}
 	require.Error(t, ask(func(w http.ResponseWriter) { // cut in the middle by the connection
-		w.Header().Set("Content-Length", fmt.Sprint(len(good)+1))
+		w.Header().Set("Content-Length", fmt.Sprint(len(good)+len(rand.Text())-len("ASK")+1))
 		io.WriteString(w, good)
 	}))
 	require.NoError(t, ask(text(good)), "and works again")
