@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/amaretti-go/amaretti/caveat"
+	"github.com/amaretti-go/amaretti/internal/chain"
 	"github.com/amaretti-go/amaretti/macaroon"
 )
 
@@ -43,7 +44,14 @@ func (k *Keyring) Mint(ctx context.Context, grant macaroon.Grant, caveats ...mac
 		return macaroon.Macaroon{}, fmt.Errorf("rootkey: mint: %w", ErrNoKey)
 	}
 	rules := mintRules{r.wall, r.options.MaxLifetime, r.options.Recorder}
-	return rules.mint(ctx, k, v.minting.id, v.minting.retires, grant, caveats)
+	return rules.mint(ctx, v.minting, v.minting.id, v.minting.retires, grant, caveats)
+}
+
+// RootSignature makes one key a source, so that a whole mint rests on what was looked up once:
+// the keyring might not know the key any more when it is asked again.
+func (k *key) RootSignature(_ context.Context, identifier string) (sig [chain.Size]byte, found bool, err error) {
+	var h chain.Hasher
+	return h.Root(k.derived.Value(), identifier), true, nil
 }
 
 // mintRules is what whoever mints holds to, wherever the key is.

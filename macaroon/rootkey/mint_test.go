@@ -170,3 +170,25 @@ func TestRecorder(t *testing.T) {
 		require.True(t, m.IsZero())
 	})
 }
+
+// deletes is a caveat during whose writing a key is deleted.
+type deletes struct {
+	keys *rootkey.Keyring
+	id   string
+}
+
+func (d deletes) Condition() (string, error) {
+	return "audience orders", d.keys.Delete(context.Background(), d.id)
+}
+
+// A mint rests on what was the key when it began, whatever happens meanwhile; what it gives
+// is refused like all of that key.
+func TestMintWhileItsKeyIsDeleted(t *testing.T) {
+	keys := rootkey.InMemory()
+	id := list(t, keys)[0].ID
+	m, err := keys.Mint(t.Context(), macaroon.Grant{}, soon, deletes{keys, id})
+	require.NoError(t, err)
+	require.Equal(t, id, keyID(t, m.Identifier()))
+	require.False(t, knows(t, keys, m.Identifier()))
+	require.NotEqual(t, id, keyID(t, mint(t, keys)))
+}
