@@ -1,8 +1,9 @@
 // Package rootkey keeps the root keys that tokens are minted and verified with.
 //
-//	keys := rootkey.InMemory()                                 // gone when the process ends
-//	keys, err := rootkey.Open(ctx, store, rootkey.Options{})   // shared, and there tomorrow
-//	go keys.Run(ctx)                                           // reads changes, rotates
+//	keys := rootkey.InMemory()                                      // gone when the process ends
+//	keys, err := rootkey.FromKeys([][]byte{key}, rootkey.Options{}) // a secret that is there already
+//	keys, err := rootkey.Open(ctx, store, rootkey.Options{})        // shared, and there tomorrow
+//	go keys.Run(ctx)                                                // reads changes, rotates
 //
 //	token, err := keys.Mint(ctx, macaroon.Grant{Subject: "billing"},
 //		caveat.ExpiresIn(time.Hour), caveat.Audience("orders"), caveat.Operations("orders.read"))
@@ -14,6 +15,8 @@
 //
 // # Which store
 //
+//   - None at all, where every process is started with the same secret, and rotation is a
+//     deployment: [FromKeys].
 //   - One process: [InMemory] if tokens may end with it; else package filestore, one
 //     sealed file.
 //   - Several processes on one machine: package sqlstore with SQLite.

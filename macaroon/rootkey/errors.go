@@ -22,7 +22,7 @@ var (
 )
 
 var (
-	errZero = errors.New("rootkey: zero Keyring: use Open or InMemory")
+	errZero = errors.New("rootkey: zero Keyring: use Open, InMemory or FromKeys")
 	errLost = errors.New("read: the store has lost its keys")
 	errSlow = errors.New("the store does not answer")
 )

@@ -46,14 +46,7 @@ func Open(ctx context.Context, store Store, options Options) (*Keyring, error) {
 	if err := errors.Join(problems...); err != nil {
 		return nil, fmt.Errorf("rootkey: %w", err)
 	}
-	r := &ring{
-		store:   store,
-		options: options,
-		decoy:   redact.New[[chain.Size]byte](),
-		writing: make(chan struct{}, 1),
-		reading: reading{base: time.Now(), wall: time.Now, asked: -options.RefreshEvery},
-	}
-	rand.Read(r.decoy.Value()[:]) // never fails: crypto/rand ends the program instead
+	r := newRing(store, options)
 	s, err := r.read(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("rootkey: open: %w", err)
@@ -64,6 +57,18 @@ func Open(ctx context.Context, store Store, options Options) (*Keyring, error) {
 		}
 	}
 	return &Keyring{r}, nil
+}
+
+func newRing(store Store, options Options) *ring {
+	r := &ring{
+		store:   store,
+		options: options,
+		decoy:   redact.New[[chain.Size]byte](),
+		writing: make(chan struct{}, 1),
+		reading: reading{base: time.Now(), wall: time.Now, asked: -options.RefreshEvery},
+	}
+	rand.Read(r.decoy.Value()[:]) // never fails: crypto/rand ends the program instead
+	return r
 }
 
 // InMemory makes a keyring with one fresh random key of 32 bytes, which is gone
