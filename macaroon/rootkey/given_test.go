@@ -83,6 +83,9 @@ func TestFromKeys(t *testing.T) {
 		ids[list(t, given(t, key))[0].ID] = true
 	}
 	require.Len(t, ids, 4)
+	a, b := list(t, given(t, random(1)))[0].ID, list(t, given(t, random(2)))[0].ID
+	require.Equal(t, a, keyID(t, mint(t, given(t, random(1), random(2)))), "the first mints")
+	require.Equal(t, b, keyID(t, mint(t, given(t, random(2), random(1)))))
 }
 
 func TestFromKeysRefuses(t *testing.T) {

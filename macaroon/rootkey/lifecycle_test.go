@@ -128,6 +128,7 @@ func TestDeletePutsAnotherInItsPlace(t *testing.T) {
 			require.Equal(t, []rootkey.State{rootkey.Minting}, states(list(t, k)))
 			fresh := mint(t, k)
 			require.NotEqual(t, keyID(t, old), keyID(t, fresh))
+			require.True(t, list(t, k)[0].Mints.Equal(time.Now().Add(-leeway)), "for clocks behind ours, too")
 			require.True(t, knows(t, k, fresh))
 		})
 	})

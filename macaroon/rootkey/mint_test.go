@@ -47,6 +47,7 @@ func TestMintEndsTokens(t *testing.T) {
 			"too late":                   {[]macaroon.Caveat{caveat.ExpiresIn(maxLifetime + 1)}, []string{end(maxLifetime + 1), most}},
 			"too late, by far":           {[]macaroon.Caveat{caveat.ExpiresAt(time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC))}, []string{"time-before 9999-01-01T00:00:00Z", most}},
 			"the earliest counts":        {[]macaroon.Caveat{caveat.ExpiresIn(48 * time.Hour), caveat.ExpiresIn(time.Hour)}, []string{end(48 * time.Hour), end(time.Hour)}},
+			"wherever it stands":         {[]macaroon.Caveat{caveat.ExpiresIn(time.Hour), caveat.ExpiresIn(48 * time.Hour)}, []string{end(time.Hour), end(48 * time.Hour)}},
 			"over already":               {[]macaroon.Caveat{caveat.ExpiresAt(time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC))}, []string{"time-before 1999-01-01T00:00:00Z"}},
 			"others stay where they are": {[]macaroon.Caveat{macaroon.Condition("a"), caveat.ExpiresIn(48 * time.Hour), macaroon.Condition("b")}, []string{"a", end(48 * time.Hour), "b", most}},
 		} {

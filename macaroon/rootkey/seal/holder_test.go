@@ -57,4 +57,7 @@ func TestHolder(t *testing.T) {
 	require.False(t, opens(h.Sealer(), byFormer))
 	require.True(t, opens(h.Since(before), byFormer), "read before, opened after")
 	require.True(t, opens(h.Since(before), byThird))
+	require.Equal(t, boom, h.Change(next, func(*seal.Sealer) error { return boom }))
+	require.True(t, opens(third, sealedBy(h.Sealer())))
+	require.False(t, opens(h.Sealer(), byFormer))
 }
