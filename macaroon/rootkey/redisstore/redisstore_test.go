@@ -211,7 +211,19 @@ func TestTooMuch(t *testing.T) {
 	records, _, _, err := s.Load(t.Context(), "")
 	require.NoError(t, err)
 	require.Equal(t, many, records)
-	require.NoError(t, client.HSet(t.Context(), hash(name), "key:more", "x").Err())
+
+	// Sealed as it should be, and yet more than there may be.
+	put := func(id string, size int) {
+		sealed, err := sealer(t, 1).Seal("redisstore/"+name, id, make([]byte, size))
+		require.NoError(t, err)
+		require.NoError(t, client.HSet(t.Context(), hash(name), "key:"+id, sealed).Err())
+	}
+	put("more", 1)
+	refuses(t, s, nil)
+	require.NoError(t, client.HDel(t.Context(), hash(name), "key:1").Err())
+	_, _, _, err = s.Load(t.Context(), "")
+	require.NoError(t, err)
+	put("more", 64<<10)
 	refuses(t, s, nil)
 }
 
