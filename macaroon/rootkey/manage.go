@@ -28,8 +28,11 @@ func (k *Keyring) Rotate(ctx context.Context) (Key, error) {
 
 // Delete removes a key. What it signed is refused from now on: at once by this keyring,
 // elsewhere within Options.RefreshEvery. If it is the key that mints, a fresh one takes
-// over at once, unpublished; verifiers ask the store when they see its id. If it is
-// pending, a fresh one is published in its place and the present one mints until then.
+// over at once, unpublished: verifiers ask the store when they see its id. They do that
+// once in each RefreshEvery, so that one which has just been asked for the ids of strangers
+// refuses its tokens until it reads again. Where there is time, call Rotate first, and delete
+// when the next key mints. If it is pending, a fresh one is published in its place and the
+// present one mints until then.
 //
 // An id that is not there is [macaroon.ErrUnknownKey]. After another error it is not
 // known whether the key was removed. Call Delete again.
