@@ -155,15 +155,20 @@ func TestChallengesThatNothingHelps(t *testing.T) {
 		"not a 401":                   {complete, party, 403, `Bearer error="insufficient_user_authentication"`, 1},
 	} {
 		var sent []string
+		var answers []*closing
 		base := baseFunc(func(r *http.Request) (*http.Response, error) {
 			sent = append(sent, r.Header.Get("Authorization"))
-			return &http.Response{StatusCode: row.status, Body: http.NoBody, Header: http.Header{"Www-Authenticate": {row.challenge}}}, nil
+			answers = append(answers, &closing{Reader: strings.NewReader("…")})
+			return &http.Response{StatusCode: row.status, Body: answers[len(answers)-1], Header: http.Header{"Www-Authenticate": {row.challenge}}}, nil
 		})
 		transport, err := client.New([]string{"https://orders.internal"}, client.Static(row.wallet), client.Options{Discharger: row.discharger, Base: base})
 		require.NoError(t, err, name)
 		response, err := (&http.Client{Transport: transport}).Get("https://orders.internal")
 		require.Equal(t, row.status, status(t, response, err), name)
 		require.Len(t, sent, row.sent, name)
+		for _, answer := range answers {
+			require.EqualValues(t, 1, answer.closed.Load(), name)
+		}
 		if row.sent == 2 {
 			require.NotEqual(t, discharges(t, sent[0]), discharges(t, sent[1]), name)
 		}
@@ -186,16 +191,17 @@ func TestPrepare(t *testing.T) {
 	require.Equal(t, 2, got.Inspect().At(0).Caveats().Len())
 
 	boom := errors.New("boom")
+	nobody := dischargerFunc(func(context.Context, macaroon.Wallet) (macaroon.Wallet, error) { return macaroon.Wallet{}, boom })
+	_, err = client.Prepare(t.Context(), client.Static(got), "https://orders.internal:443", nobody)
+	require.NoError(t, err, "nobody is asked if nothing is missing")
 	for name, row := range map[string]struct {
 		source     client.Source
 		discharger client.Discharger
 		caveat     macaroon.Caveat
 		want       error
 	}{
-		"source": {client.SourceFunc(func(context.Context, string) (macaroon.Wallet, error) { return w, boom }), party, nil, boom},
-		"discharger": {source, dischargerFunc(func(_ context.Context, w macaroon.Wallet) (macaroon.Wallet, error) {
-			return w, boom
-		}), nil, boom},
+		"source":         {client.SourceFunc(func(context.Context, string) (macaroon.Wallet, error) { return w, boom }), party, nil, boom},
+		"discharger":     {source, nobody, nil, boom},
 		"no discharger":  {source, nil, nil, client.ErrMissingDischarge},
 		"caveat":         {source, party, caveat.Methods(), nil},
 		"another caveat": {source, party, otherThirdParty{}, nil},
