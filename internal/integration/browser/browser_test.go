@@ -28,9 +28,7 @@ func open(t testing.TB) context.Context {
 	t.Helper()
 	path, err := exec.LookPath("chromium")
 	if err != nil {
-		for _, name := range []string{"AMARETTI_TEST_REQUIRE_PEERS", "AMARETTI_TEST_REQUIRE_SERVERS"} {
-			require.NotEqual(t, "1", os.Getenv(name), "%s is set, and there is no Chromium", name)
-		}
+		require.Empty(t, os.Getenv("AMARETTI_TEST_REQUIRE_SERVERS"), "there is no Chromium")
 		t.Skip("Chromium is not installed (.ci/peers does that)")
 	}
 	profile := filepath.Join(t.TempDir(), "profile")

@@ -8,6 +8,6 @@
 // the same whoever did what. Those of the bakery exchange caveat ids and discharges, and have its clients and servers
 // talk with ours over HTTP, on loopback.
 //
-// A test is skipped, and says why, if its peer is not installed. With AMARETTI_TEST_REQUIRE_PEERS=1 or
-// AMARETTI_TEST_REQUIRE_SERVERS=1 in the environment, as in continuous integration, it fails instead.
+// A test is skipped, and says why, if its peer is not installed. With AMARETTI_TEST_REQUIRE_SERVERS=1 in the
+// environment, as in continuous integration, it fails instead.
 package peers
