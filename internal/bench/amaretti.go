@@ -12,7 +12,7 @@ import (
 	"github.com/amaretti-go/amaretti/verifier"
 )
 
-// amaretti is this library, through its front door.
+// amaretti is this library, through its front door, and without a cache: all is computed each time.
 type amaretti struct {
 	grant    grant
 	keys     *rootkey.Keyring
@@ -20,8 +20,12 @@ type amaretti struct {
 }
 
 func newAmaretti(g grant) (contender, error) {
+	return newAmarettiWith(g, verifier.Options{CacheBytes: -1})
+}
+
+func newAmarettiWith(g grant, options verifier.Options) (contender, error) {
 	keys := rootkey.InMemory()
-	v, err := verifier.New(keys, audience, verifier.Options{})
+	v, err := verifier.New(keys, audience, options)
 	if err != nil {
 		return nil, err
 	}
@@ -32,7 +36,8 @@ func newAmaretti(g grant) (contender, error) {
 	// A token of its own that says nothing of operations and audience is refused, so those with less are
 	// verified as foreign ones, which a source grants the operation.
 	source := granting{keys, verifier.ForeignGrant{MinterCaveats: len(g.caveats), Operations: []string{operation}}}
-	a.verifier, err = verifier.NewForeign(source, audience, verifier.Options{InsecureNoAudience: true})
+	options.InsecureNoAudience = true
+	a.verifier, err = verifier.NewForeign(source, audience, options)
 	if err != nil {
 		return nil, err
 	}
@@ -80,16 +85,21 @@ func (a *amaretti) decide(header string, r request) (string, error) {
 	return who.Subject(), nil
 }
 
-func (a *amaretti) hold(text string) (func() (string, error), error) {
+// holding reads a token as its holder does.
+func (a *amaretti) holding(text string) (macaroon.Macaroon, error) {
 	credential, err := macaroon.Parse(text)
 	if err != nil {
-		return nil, err
+		return macaroon.Macaroon{}, err
 	}
 	wallet, err := credential.Wallet()
+	return wallet.Primary(), err
+}
+
+func (a *amaretti) hold(text string) (func() (string, error), error) {
+	held, err := a.holding(text)
 	if err != nil {
 		return nil, err
 	}
-	held := wallet.Primary()
 	return func() (string, error) {
 		m, err := held.Attenuate(narrower.ours())
 		if err != nil {
@@ -161,3 +171,6 @@ func (g granting) ForeignRootSignature(ctx context.Context, identifier string) (
 	}
 	return sig, g.grant, true, nil
 }
+
+// Epoch is the keyring's: what is granted does not change.
+func (g granting) Epoch() (uint64, error) { return g.keys.Epoch() }

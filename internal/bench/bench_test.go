@@ -107,6 +107,8 @@ func TestContendersDecide(t *testing.T) {
 func mintFor(t *testing.T, e entry, c contender, g grant) string {
 	t.Helper()
 	switch c := c.(type) {
+	case *cached:
+		return mintFor(t, e, c.contender, g)
 	case *amaretti:
 		return mintText(t, &amaretti{g, c.keys, c.verifier})
 	case *bareAmaretti:
@@ -247,7 +249,7 @@ func TestMatches(t *testing.T) {
 
 // A short run goes all the way: every cell measured, every form of the report written.
 func TestRunAndReport(t *testing.T) {
-	cells, err := newCells(soon)
+	cells, err := newCells(soon, 10_000)
 	require.NoError(t, err)
 	few := cells[:0]
 	for _, c := range cells {
@@ -295,11 +297,63 @@ func keys(m map[string]any) []string {
 	return names
 }
 
+// The cache is measured at what it is for: all of the same token, none of those that are narrowed afresh, and
+// of a replay no client's token is computed twice.
+func TestCachedWorks(t *testing.T) {
+	for _, n := range caveats {
+		made, err := newCached(newGrant(n, soon))
+		require.NoError(t, err)
+		c := made.(*cached)
+		ops, err := c.ops(10_000)
+		require.NoError(t, err)
+		v := underneath(t, c.contender).verifier
+		for work, fresh := range map[string]bool{"decide-same": false, "decide-discharged": false, "decide-narrowed": true} {
+			for range 3 {
+				require.NoError(t, ops[work]())
+			}
+			before := v.Stats()
+			for range 1000 {
+				require.NoError(t, ops[work]())
+			}
+			after := v.Stats()
+			if fresh {
+				require.Greater(t, after.PartialHits-before.PartialHits, uint64(980), "%s with %d caveats", work, n)
+			} else {
+				require.EqualValues(t, 1000, after.Hits-before.Hits, "%s with %d caveats", work, n)
+			}
+		}
+		if n == detailed {
+			require.NoError(t, ops["replay"]())
+			stats := c.replayer.verifier.Stats()
+			require.EqualValues(t, 10_001, stats.Hits+stats.PartialHits+stats.Misses)
+			require.Greater(t, stats.Misses, uint64(clients*9/10), "the first request of each client")
+			require.LessOrEqual(t, stats.Misses, uint64(clients+200), "and hardly another")
+			require.InDelta(t, 1-float64(stats.Misses)/10_001, c.hitRate(), 1e-9)
+		} else {
+			require.NotContains(t, ops, "replay")
+		}
+		require.NotContains(t, ops, "decide")
+	}
+}
+
+// underneath is the library that a contender is, or is made of.
+func underneath(t *testing.T, c contender) *amaretti {
+	t.Helper()
+	switch c := c.(type) {
+	case *amaretti:
+		return c
+	case *bareAmaretti:
+		return c.amaretti
+	}
+	require.Fail(t, "another contender")
+	return nil
+}
+
 func TestReport(t *testing.T) {
 	results := []result{
-		{"decide", 1, floorName, 500, 0, 0, 2e6},
-		{"decide", 5, floorName, 2000, 0, 0, 5e5},
-		{"decide", 5, amarettiName, 4000, 8, 512, 2.5e5},
+		{"decide", 1, floorName, 500, 0, 0, 2e6, 0},
+		{"decide", 5, floorName, 2000, 0, 0, 5e5, 0},
+		{"decide", 5, amarettiName, 4000, 8, 512, 2.5e5, 0},
 	}
 	var out bytes.Buffer
 	require.NoError(t, writeTargets(&out, results))
@@ -308,6 +362,14 @@ func TestReport(t *testing.T) {
 		"| ----------------------------------- | -------: | -----: | -----: |\n"+
 		"| time, as a part of floor's          |    2.000 |   1.80 | MISSED |\n"+
 		"| allocations                         |        8 |      8 |    met |\n\n", out.String())
+
+	out.Reset()
+	require.NoError(t, writeTargets(&out, append(results,
+		result{"decide-same", 5, cachedName, 400, 2, 448, 3e6, 0},
+		result{"replay", 5, cachedName, 2000, 6, 1500, 1e6, 0.97})))
+	require.Contains(t, out.String(), "decision without     |    0.100 |   0.20 |    met |")
+	require.Contains(t, out.String(), "|    1.200 |   0.90 |    met |")
+	require.Contains(t, out.String(), "known in part        |    0.970 |   0.98 | MISSED |")
 
 	out.Reset()
 	require.NoError(t, writeTable(&out, results))

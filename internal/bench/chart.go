@@ -30,8 +30,12 @@ func writeChart(file string, results []result) error {
 
 	for i, e := range entries() {
 		var points plotter.XYs
+		work := "decide"
+		if e.name == cachedName {
+			work = "decide-same"
+		}
 		for _, n := range caveats {
-			if r, found := find(results, "decide", n, e.name); found {
+			if r, found := find(results, work, n, e.name); found {
 				points = append(points, plotter.XY{X: float64(n), Y: r.Nanoseconds / 1000})
 			}
 		}
@@ -43,6 +47,8 @@ func writeChart(file string, results []result) error {
 		switch e.name {
 		case amarettiName:
 			line.Color, line.Width = color.Black, vg.Points(3)
+		case cachedName:
+			line.Color, line.Width, line.Dashes = color.Black, vg.Points(3), plotutil.Dashes(1)
 		case floorName:
 			line.Color, line.Dashes = color.Gray{Y: 0x80}, plotutil.Dashes(1)
 		}

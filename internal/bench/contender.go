@@ -32,6 +32,22 @@ type reader interface {
 	read(text string) error
 }
 
+// A delegate presents tokens that have been handed on.
+type delegate interface {
+	// narrowing takes a token; each call of what it returns narrows it by two caveats that no other has.
+	narrowing(text string) (narrow func() (string, error), err error)
+	// discharged gives the token a caveat of a third party, and returns the text with its discharge.
+	discharged(text string) (string, error)
+}
+
+// A specialist does works of its own, and none of the others.
+type specialist interface {
+	// ops returns them by name. A replay has so many requests.
+	ops(requests int) (map[string]func() error, error)
+	// hitRate tells in how many requests of the replay something had been seen before: 1 for all.
+	hitRate() float64
+}
+
 // An entry is a contender's name and how to set it up with a fresh key.
 type entry struct {
 	name string
@@ -41,6 +57,7 @@ type entry struct {
 // The names that the report knows.
 const (
 	amarettiName = "amaretti"
+	cachedName   = "amaretti-cached"
 	floorName    = "floor"
 )
 
@@ -49,6 +66,7 @@ func entries() []entry {
 	return []entry{
 		{floorName, newFloor},
 		{amarettiName, newAmaretti},
+		{cachedName, newCached},
 		{"macaroon.v2", newMacaroonV2},
 		{"bakery", newBakery},
 		{"jwt-hs256", newHS256},

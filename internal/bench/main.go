@@ -10,6 +10,12 @@
 // can't do a work has no row for it: a signed token can't be attenuated, an encrypted one not parsed
 // without its key.
 //
+// Amaretti's verifier has a cache, and decides on what comes for the first time without it. The decisions that
+// all contenders make are of that sort: amaretti computes all of it each time. What the cache makes of the rest is
+// in rows of its own, beside the same work without it: the same token again, a token that is narrowed afresh for
+// each request by two caveats, a token with the discharge of a third party, and a replay of 100,000 requests by 1,000
+// clients that narrow for each.
+//
 // Times are medians of many short runs, which take turns; on a noisy machine trust the ratios more than the
 // numbers.
 //
@@ -39,7 +45,7 @@ func main() {
 }
 
 func compare(asJSON bool, chart string, budget time.Duration) error {
-	cells, err := newCells(time.Now().Add(time.Hour).Truncate(time.Second))
+	cells, err := newCells(time.Now().Add(time.Hour).Truncate(time.Second), 100_000)
 	if err != nil {
 		return err
 	}

@@ -23,11 +23,15 @@ func writeJSON(w io.Writer, results []result) error {
 
 // titles say what each work is.
 var titles = map[string]string{
-	"decide":    "Decide: header value in, identity out",
-	"mint":      "Mint: grant in, text out",
-	"attenuate": "Attenuate: one more caveat, text out",
-	"narrow":    "Narrow for one request: expiry, method, path and host, text out",
-	"parse":     "Parse: text in, nothing verified",
+	"decide":            "Decide: header value in, identity out",
+	"decide-same":       "Decide on a token that was seen before",
+	"decide-narrowed":   "Decide on a token that is narrowed afresh for each request, by two caveats",
+	"decide-discharged": "Decide on a token with the discharge of a third party, which the cache has seen before",
+	"replay":            "Replay of many clients' requests, each narrowed afresh by two caveats",
+	"mint":              "Mint: grant in, text out",
+	"attenuate":         "Attenuate: one more caveat, text out",
+	"narrow":            "Narrow for one request: expiry, method, path and host, text out",
+	"parse":             "Parse: text in, nothing verified",
 }
 
 // detailed is the number of caveats for which the table shows more than the time.
@@ -47,14 +51,15 @@ func writeTable(w io.Writer, results []result) error {
 			for _, n := range caveats {
 				r, found := find(results, work, n, e.name)
 				if !found {
-					break
+					row = append(row, "")
+					continue
 				}
 				row = append(row, fmt.Sprintf("%.2f", r.Nanoseconds/1000))
 				if n == detailed {
 					last = []string{strconv.FormatUint(r.Allocs, 10), strconv.FormatUint(r.Bytes, 10), fmt.Sprintf("%.0f", r.AllCores/1000)}
 				}
 			}
-			if len(row) > 1 {
+			if last != nil {
 				rows = append(rows, append(row, last...))
 			}
 		}
@@ -120,6 +125,55 @@ func writeTargets(w io.Writer, results []result) error {
 		most := float64(maxRevocations)
 		rows = append(rows, []string{"is it revoked, among a million, ns", fmt.Sprintf("%.0f", r.Nanoseconds), fmt.Sprintf("%.0f", most), verdict(r.Nanoseconds <= most && r.Allocs == 0)})
 	}
+	if _, err := fmt.Fprintf(w, "%s\n", markdown(rows)); err != nil {
+		return err
+	}
+	return writeCacheTargets(w, results)
+}
+
+// cacheTargets are the ratios that the cache is held to, of two works about tokens of five caveats.
+var cacheTargets = []struct {
+	what      string
+	work      string // of the cached one, as a part of
+	than, who string
+	ratio     float64
+}{
+	{"the same token, as a part of the decision without", "decide-same", "decide", amarettiName, 0.2},
+	{"and of jwt-hs256's", "decide-same", "decide", "jwt-hs256", 0.1},
+	{"narrowed by two fresh caveats, as a part of the same without", "decide-narrowed", "decide-narrowed", amarettiName, 0.6},
+	{"with a discharge, as a part of the same without", "decide-discharged", "decide-discharged", amarettiName, 0.2},
+}
+
+const (
+	minScaling = 0.9 // of what all cores do more than one, as a part of floor's
+	minHitRate = 0.98
+)
+
+func writeCacheTargets(w io.Writer, results []result) error {
+	rows := [][]string{{"amaretti-cached's decisions on five caveats", "measured", "target", ""}}
+	add := func(what string, measured, target float64, met bool) {
+		rows = append(rows, []string{what, fmt.Sprintf("%.3f", measured), fmt.Sprintf("%.2f", target), verdict(met)})
+	}
+	for _, t := range cacheTargets {
+		ours, found := find(results, t.work, detailed, cachedName)
+		theirs, foundToo := find(results, t.than, detailed, t.who)
+		if found && foundToo {
+			ratio := ours.Nanoseconds / theirs.Nanoseconds
+			add(t.what, ratio, t.ratio, ratio <= t.ratio)
+		}
+	}
+	same, found := find(results, "decide-same", detailed, cachedName)
+	floor, foundToo := find(results, "decide", detailed, floorName)
+	if found && foundToo {
+		scaling := same.AllCores * same.Nanoseconds / (floor.AllCores * floor.Nanoseconds)
+		add("what all cores do more than one, as a part of floor's", scaling, minScaling, scaling >= minScaling)
+	}
+	if r, found := find(results, "replay", detailed, cachedName); found {
+		add("requests of the replay that were known in part", r.HitRate, minHitRate, r.HitRate >= minHitRate)
+	}
+	if len(rows) == 1 {
+		return nil
+	}
 	_, err := fmt.Fprintf(w, "%s\n", markdown(rows))
 	return err
 }
@@ -136,7 +190,7 @@ func markdown(rows [][]string) string {
 	widths := make([]int, len(rows[0]))
 	for _, row := range rows {
 		for i, text := range row {
-			widths[i] = max(widths[i], len([]rune(text)))
+			widths[i] = max(widths[i], len([]rune(text)), 2) // room for "-:"
 		}
 	}
 	var b strings.Builder

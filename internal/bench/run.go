@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"runtime"
 	"slices"
@@ -15,6 +16,7 @@ type cell struct {
 	caveats int
 	who     string
 	op      func() error
+	hitRate func() float64 // of a replay, else nil
 
 	batch       int       // operations at a time
 	nanoseconds []float64 // for each operation, by round
@@ -32,15 +34,17 @@ type result struct {
 	Allocs      uint64  `json:"allocs"`
 	Bytes       uint64  `json:"bytes"`
 	AllCores    float64 `json:"ops_all_cores"`
+	HitRate     float64 `json:"hit_rate,omitempty"` // of a replay
 }
 
 var (
-	works   = []string{"decide", "mint", "attenuate", "narrow", "parse"}
+	works   = []string{"decide", "decide-same", "decide-narrowed", "decide-discharged", "replay", "mint", "attenuate", "narrow", "parse"}
 	caveats = []int{1, 5, 10, 50}
 )
 
-// newCells sets up every contender for every size and every work that it can do, and does each once.
-func newCells(expiry time.Time) ([]*cell, error) {
+// newCells sets up every contender for every size and every work that it can do, and does each once; the replay
+// with so many requests.
+func newCells(expiry time.Time, requests int) ([]*cell, error) {
 	var cells []*cell
 	for _, n := range caveats {
 		for _, e := range entries() {
@@ -48,7 +52,7 @@ func newCells(expiry time.Time) ([]*cell, error) {
 			if err != nil {
 				return nil, fmt.Errorf("bench: %s: %w", e.name, err)
 			}
-			ops, err := newOps(c)
+			ops, err := newOps(c, requests)
 			if err != nil {
 				return nil, fmt.Errorf("bench: %s with %d caveats: %w", e.name, n, err)
 			}
@@ -60,7 +64,11 @@ func newCells(expiry time.Time) ([]*cell, error) {
 				if err := op(); err != nil {
 					return nil, fmt.Errorf("bench: %s with %d caveats: %s: %w", e.name, n, work, err)
 				}
-				cells = append(cells, &cell{work: work, caveats: n, who: e.name, op: op})
+				made := &cell{work: work, caveats: n, who: e.name, op: op}
+				if s, ok := c.(specialist); ok && work == "replay" {
+					made.hitRate = s.hitRate
+				}
+				cells = append(cells, made)
 			}
 		}
 	}
@@ -77,24 +85,27 @@ func newCells(expiry time.Time) ([]*cell, error) {
 }
 
 // newOps returns the works that a contender can do, by name.
-func newOps(c contender) (map[string]func() error, error) {
+func newOps(c contender, requests int) (map[string]func() error, error) {
+	if s, ok := c.(specialist); ok {
+		return s.ops(requests)
+	}
 	text, err := c.mint()
 	if err != nil {
 		return nil, err
 	}
-	header, r := scheme+text, newRequest()
 	ops := map[string]func() error{
-		"decide": func() error {
-			got, err := c.decide(header, r)
-			if err == nil && got != subject {
-				err = fmt.Errorf("subject is %q", got)
-			}
-			return err
-		},
+		"decide": decideOp(c, text),
 		"mint": func() error {
 			_, err := c.mint()
 			return err
 		},
+	}
+	if d, ok := c.(delegate); ok {
+		delegated, err := delegatedOps(c, d, text)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(ops, delegated)
 	}
 	if h, ok := c.(holder); ok {
 		narrow, err := h.hold(text)
@@ -151,8 +162,12 @@ func run(cells []*cell, budget time.Duration) ([]result, error) {
 	}
 	results := make([]result, 0, len(cells))
 	for _, c := range cells {
-		results = append(results, result{c.work, c.caveats, c.who,
-			math.Round(median(c.nanoseconds)*10) / 10, c.allocs, c.bytes, math.Round(median(c.allCores))})
+		r := result{c.work, c.caveats, c.who,
+			math.Round(median(c.nanoseconds)*10) / 10, c.allocs, c.bytes, math.Round(median(c.allCores)), 0}
+		if c.hitRate != nil {
+			r.HitRate = math.Round(c.hitRate()*1e4) / 1e4
+		}
+		results = append(results, r)
 	}
 	slices.SortFunc(results, compareResults)
 	return results, nil
