@@ -19,6 +19,8 @@
 // Times are medians of many short runs, which take turns; on a noisy machine trust the ratios more than the
 // numbers.
 //
+// One more number stands among the targets: what it costs to ask a list of a million revocations about a token.
+//
 //   - work.go is the work, the same for everybody; contender.go what a contender is, and the list of them.
 //   - One file for each contender.
 //   - run.go measures; report.go and chart.go show.

@@ -84,16 +84,17 @@ func (n *noted) Revoked(t verifier.Revocable) (bool, error) {
 	return false, nil
 }
 
-// feed gives all there is.
+// feed gives all there is, once: it is not to lie about in the heap while others are measured.
 type feed struct{ all revocation.Batch }
 
-func (f feed) Changes(context.Context, revocation.Cursor, time.Duration) (revocation.Batch, error) {
-	return f.all, nil
+func (f *feed) Changes(context.Context, revocation.Cursor, time.Duration) (all revocation.Batch, err error) {
+	all, f.all = f.all, revocation.Batch{}
+	return all, nil
 }
 
 // manyRevoked is a feed of n revocations: most of them tokens, as where each leaked one is revoked, and some of each
 // other kind.
-func manyRevoked(n int) feed {
+func manyRevoked(n int) *feed {
 	now := time.Now()
 	changes := make([]revocation.Change, n)
 	for i := range changes {
@@ -113,5 +114,5 @@ func manyRevoked(n int) feed {
 		}
 		changes[i] = revocation.Change{What: what}
 	}
-	return feed{revocation.Batch{Full: true, Changes: changes, To: revocation.Cursor{Log: "bench", Seq: uint64(n)}}}
+	return &feed{revocation.Batch{Full: true, Changes: changes, To: revocation.Cursor{Log: "bench", Seq: uint64(n)}}}
 }
