@@ -37,7 +37,7 @@ func undecided(cause error) *Error {
 
 // PanicError makes an error of what recover gave, in the deferred function that called
 // it; nil if there was no panic. Of the value, which may hold anything, only the type is
-// kept, and where it came from for [LogRefusal].
+// kept, and for logs where it came from.
 func PanicError(value any) error {
 	if value == nil {
 		return nil
@@ -48,6 +48,11 @@ func PanicError(value any) error {
 type panicked struct{ kind, at string }
 
 func (p *panicked) Error() string { return "verifier: panic with a " + p.kind }
+
+// LogValue tells where as well.
+func (p *panicked) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("kind", p.kind), slog.String("at", p.at))
+}
 
 // LogRefusal writes to a log what an operator must know of a refusal also without an
 // audit hook: that it is undecided, or that something panicked. Of others it writes

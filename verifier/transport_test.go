@@ -66,6 +66,12 @@ func TestPanicError(t *testing.T) {
 	require.NoError(t, verifier.PanicError(nil))
 
 	var log bytes.Buffer
+	slog.New(slog.NewTextHandler(&log, nil)).Error("x", "panic", err)
+	require.Contains(t, log.String(), "panic.kind=string panic.at=")
+	require.Contains(t, log.String(), "TestPanicError")
+	require.NotContains(t, log.String(), secret)
+
+	log.Reset()
 	refusal, _ := verifier.RefusalOf(err)
 	verifier.LogRefusal(t.Context(), slog.New(slog.NewTextHandler(&log, nil)), "http", "orders.read", refusal)
 	require.Contains(t, log.String(), `level=ERROR msg="http: panic" operation=orders.read`)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"maps"
 	"slices"
@@ -72,8 +73,8 @@ type Options struct {
 	// By default a handler does not see the token but in the metadata.
 	Forward bool
 
-	// Log gets a line for each panic of the application's code in here, and for each
-	// decision that could not be made. It never gets a token. Nil means slog.Default.
+	// Log gets a line for each panic of the application's code in here, also of a
+	// stream's handler, and for each decision that could not be made. It never gets a token. Nil means slog.Default.
 	Log *slog.Logger
 }
 
@@ -158,6 +159,33 @@ func (a *Auth) ServerOptions() []grpc.ServerOption {
 		grpc.ChainStreamInterceptor(a.Stream),
 		grpc.MaxHeaderListSize(a.headerLimit()),
 	}
+}
+
+// Covers reports, all together, what the tables lack and what they have in vain: methods
+// of a server, as [grpc.Server.GetServiceInfo] lists them, that are neither public nor have
+// an operation, so that everybody is denied (unless [Options.Operation] may know them);
+// and entries that are about no method of the server, perhaps because of a typing error. It is for
+// tests, and for programs to check at their start.
+func (a *Auth) Covers(services map[string]grpc.ServiceInfo) error {
+	var problems []error
+	used := map[string]bool{}
+	for service, info := range services {
+		for _, m := range info.Methods {
+			method, pattern := "/"+service+"/"+m.Name, "/"+service+"/*"
+			used[method], used[pattern] = true, true
+			if _, listed := a.listed(method); !listed && !a.public[method] && a.options.Operation == nil {
+				problems = append(problems, fmt.Errorf("grpcauth: %s: no operation", method))
+			}
+		}
+	}
+	for _, table := range []iter.Seq[string]{maps.Keys(a.options.Operations), maps.Keys(a.options.Messages), maps.Keys(a.public)} {
+		for method := range table {
+			if !used[method] {
+				problems = append(problems, fmt.Errorf("grpcauth: %s: the server has no such method", method))
+			}
+		}
+	}
+	return errors.Join(problems...)
 }
 
 // headerLimit has room for the longest token, in hexadecimal too, and for more.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
@@ -96,6 +97,8 @@ func TestAnswers(t *testing.T) {
 			}
 			require.Equal(t, row.want, answerOf(t, err))
 			require.Equal(t, row.reason, records[0].Err.Reason)
+			info := status.Convert(err).Details()[0].(*errdetails.ErrorInfo)
+			require.Equal(t, records[0].Err.Instance, info.GetMetadata()["instance"])
 		})
 	}
 	require.NotContains(t, s.log.String(), "panic-value")

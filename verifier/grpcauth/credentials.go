@@ -36,7 +36,8 @@ type ClientOptions struct {
 	// must be positive.
 	Lifetimes map[string]time.Duration
 
-	// AnyMethod leaves the token good for other methods.
+	// AnyMethod leaves the token good for other methods. A service can forward what it
+	// gets only to calls that the token is good for: let Caveats write those methods then.
 	AnyMethod bool
 
 	// Branch, 16 random bytes, marks every token with a branch of delegation, so that
@@ -72,7 +73,11 @@ type Credentials struct {
 //	conn, err := grpc.NewClient("orders.internal:443", grpc.WithTransportCredentials(tls), grpc.WithPerRPCCredentials(creds))
 //
 // To hand on the token of the call that is being served, give [client.Forwarding] as the
-// source, and make calls with the handler's context.
+// source, and make calls with the handler's context. What package client says of forwarding
+// holds here too.
+//
+// A call is sent once: if its token, or a discharge, had expired by the service's clock
+// when it arrived, it fails and the caller may call again.
 func NewCredentials(origins []string, source client.Source, options ClientOptions) (*Credentials, error) {
 	c := &Credentials{targets: make(map[string]bool, len(origins)), source: source, options: options}
 	problems := []error{c.options.complete()}

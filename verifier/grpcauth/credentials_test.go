@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/credentials/local"
 	pb "google.golang.org/grpc/interop/grpc_testing"
@@ -237,7 +238,17 @@ func TestTransportSecurity(t *testing.T) {
 	// Nor does this package, should another library ask.
 	_, err = creds.GetRequestMetadata(t.Context(), origin+"/grpc.testing.TestService")
 	require.Equal(t, codes.Unauthenticated, status.Code(err))
+	info := credentials.RequestInfo{Method: pb.TestService_UnaryCall_FullMethodName, AuthInfo: noSecurity{}}
+	_, err = creds.GetRequestMetadata(credentials.NewContextWithRequestInfo(t.Context(), info), origin+"/grpc.testing.TestService")
+	require.Error(t, err)
 	require.True(t, creds.RequireTransportSecurity())
+}
+
+type noSecurity struct{}
+
+func (noSecurity) AuthType() string { return "none" }
+func (noSecurity) GetCommonAuthInfo() credentials.CommonAuthInfo {
+	return credentials.CommonAuthInfo{SecurityLevel: credentials.NoSecurity}
 }
 
 // TestTwoCredentials: gRPC sends those of the connection and those of the call.
@@ -329,11 +340,30 @@ func TestDischarges(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, wallet.Missing(), grpcauth.MissingDischarges(refusal))
 
+	// Locations are anybody's bytes, and what a holder appended can be missing too.
+	odd, err := token.Attenuate(oddParty{})
+	require.NoError(t, err)
+	text, err = odd.Encode()
+	require.NoError(t, err)
+	_, refusal = s.unary(s.with("Bearer " + text))
+	missing := grpcauth.MissingDischarges(refusal)
+	require.Len(t, missing, 2)
+	require.Equal(t, macaroon.MissingDischarge{Location: "https://\uFFFD", CaveatID: "\x00\xff"}, missing[1])
+
 	obtain, err := dischargehttp.NewClient([]string{server.URL}, dischargehttp.ClientOptions{})
 	require.NoError(t, err)
 	answer, err := s.client(client.Static(wallet), grpcauth.ClientOptions{Discharger: obtain}).UnaryCall(s.with(), &pb.SimpleRequest{})
 	require.NoError(t, err)
 	require.Equal(t, "ann", answer.Username)
+}
+
+// oddParty is a caveat for nobody, at a place that is not text.
+type oddParty struct{}
+
+func (oddParty) Condition() (string, error) { return "", io.EOF }
+func (oddParty) Attests() []string          { return nil }
+func (oddParty) ThirdParty() (rootKey []byte, caveatID, location string, err error) {
+	return make([]byte, 32), "\x00\xff", "https://\xff", nil
 }
 
 // TestForwarding: a service calls the next one by its caller's token, narrowed, and

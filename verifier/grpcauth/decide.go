@@ -134,12 +134,3 @@ func (a *Auth) settle(ctx context.Context, operation *string, err *error) {
 	verifier.LogRefusal(ctx, a.options.Log, "grpcauth", *operation, refusal)
 	*err = newRefused(refusal)
 }
-
-// logPanic says where a handler of a stream panicked, since whoever recovers outside
-// can't see that any more.
-func (a *Auth) logPanic(ctx context.Context, operation string, value any) {
-	if cause := verifier.PanicError(value); cause != nil {
-		refusal, _ := verifier.RefusalOf(cause)
-		verifier.LogRefusal(ctx, a.options.Log, "grpcauth", operation, refusal)
-	}
-}

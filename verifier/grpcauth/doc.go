@@ -1,19 +1,24 @@
 // Package grpcauth protects gRPC servers with macaroons, and puts tokens on outgoing
 // calls.
 //
-//		v, err := verifier.New(keys, "orders", verifier.Options{})
-//		auth, err := grpcauth.New(v, grpcauth.Options{
-//			Operations: map[string]string{"/shop.Orders/Get": "orders.read", "/shop.Orders/Watch": "orders.watch"},
-//			Public:     []string{healthpb.Health_Check_FullMethodName},
-//		})
-//		server := grpc.NewServer(append(auth.ServerOptions(), grpc.Creds(tls))...)
+//	v, err := verifier.New(keys, "orders", verifier.Options{})
+//	auth, err := grpcauth.New(v, grpcauth.Options{
+//		Operations: map[string]string{"/shop.Orders/Get": "orders.read", "/shop.Orders/Watch": "orders.watch"},
+//		Public:     []string{healthpb.Health_Check_FullMethodName},
+//	})
+//	server := grpc.NewServer(append(auth.ServerOptions(), grpc.Creds(tls))...)
 //
-//	  - [Auth.ServerOptions] protects a whole server, so that no method is forgotten:
-//	    what is neither public nor has an operation is denied. [Auth.Unary] and
-//	    [Auth.Stream] are the interceptors alone, for chains of one's own. Inside a
-//	    handler, [FromContext] tells who is asking.
-//	  - [Options.Messages] has the messages themselves decided on, those of streams each.
-//	  - [Auth.Check] only decides, inside a handler.
+// Where to look:
+//
+//   - [Auth.ServerOptions] protects a whole server, so that no method is forgotten:
+//     what is neither public nor has an operation is denied. [Auth.Unary] and
+//     [Auth.Stream] are the interceptors alone, for chains of one's own. Inside a
+//     handler, [FromContext] tells who is asking.
+//   - [Auth.Covers] tells, in a test or at the start, which methods were forgotten.
+//   - [Options.Messages] has the messages themselves decided on, those of streams each.
+//   - [Auth.Check] only decides, inside a handler.
+//   - [NewCredentials] makes the credentials of a client.
+//   - Package verifiertest makes a verifier and tokens for your tests.
 //
 // # The token
 //

@@ -29,7 +29,7 @@ func (a *Auth) facts(ctx context.Context, method string) caveat.Facts {
 }
 
 // addressOf gives the address of a peer. One of another kind, such as that of a Unix
-// socket, is none; nor is one with a zone, which means something else on every host.
+// socket, is none.
 func addressOf(peer net.Addr) netip.Addr {
 	var addr netip.Addr
 	switch p := peer.(type) {
@@ -40,9 +40,6 @@ func addressOf(peer net.Addr) netip.Addr {
 		if full, err := netip.ParseAddrPort(p.String()); err == nil && strings.HasPrefix(p.Network(), "tcp") {
 			addr = full.Addr()
 		}
-	}
-	if addr.Zone() != "" {
-		return netip.Addr{}
 	}
 	return addr.Unmap()
 }

@@ -6,6 +6,7 @@ replace github.com/amaretti-go/amaretti => ../..
 
 require (
 	github.com/amaretti-go/amaretti v0.0.0-00010101000000-000000000000
+	github.com/grpc-ecosystem/go-grpc-middleware/v2 v2.3.4
 	github.com/stretchr/testify v1.12.1
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20261110000943-09e21b237f2c
 	google.golang.org/grpc v1.85.0

@@ -60,6 +60,8 @@ type service struct {
 	dial     func(...grpc.DialOption) *grpc.ClientConn
 	log      lockedBuffer
 
+	clientTLS *tls.Config // if it is over TLS
+
 	mu      sync.Mutex
 	records []verifier.Record
 }
@@ -69,6 +71,7 @@ type setup struct {
 	options  grpcauth.Options
 	verifier verifier.Options
 	foreign  verifier.ForeignSource
+	native   verifier.Source     // instead of the service's own
 	server   []grpc.ServerOption // instead of auth's own
 	outside  []grpc.ServerOption // in front of auth's own
 	tls      bool
@@ -89,7 +92,10 @@ func newService(t testing.TB, set setup) *service {
 	if set.foreign != nil {
 		s.verifier, err = verifier.NewForeign(set.foreign, audience, set.verifier)
 	} else {
-		s.verifier, err = verifier.New(s.source, audience, set.verifier)
+		if set.native == nil {
+			set.native = s.source
+		}
+		s.verifier, err = verifier.New(set.native, audience, set.verifier)
 	}
 	require.NoError(t, err)
 	if set.options.Operations == nil && set.options.Operation == nil {
@@ -108,6 +114,7 @@ func newService(t testing.TB, set setup) *service {
 		serverTLS, clientTLS := newTLS(t)
 		options = append(options, grpc.Creds(credentials.NewTLS(serverTLS)))
 		clientCreds = credentials.NewTLS(clientTLS)
+		s.clientTLS = clientTLS
 	}
 	s.server = grpc.NewServer(options...)
 	pb.RegisterTestServiceServer(s.server, s.handler)
@@ -196,6 +203,11 @@ func (s *service) with(values ...string) context.Context {
 		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", value)
 	}
 	return ctx
+}
+
+// long is with without an end.
+func (s *service) long(value string) context.Context {
+	return metadata.AppendToOutgoingContext(s.t.Context(), "authorization", value)
 }
 
 // unary makes the plainest call, which tells who is asking.
@@ -304,14 +316,22 @@ func answerOf(t testing.TB, err error) answer {
 	return answer{s.Code().String(), info.Reason, s.Message(), len(details) - 1}
 }
 
-// newTLS makes a certificate for the host, and two sides that trust it for each other.
 func newTLS(t testing.TB) (server, client *tls.Config) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	server, client, err := makeTLS()
 	require.NoError(t, err)
+	return server, client
+}
+
+// makeTLS makes a certificate for the host, and two sides that trust it for each other.
+func makeTLS() (server, client *tls.Config, err error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, nil, err
+	}
 	template := &x509.Certificate{
 		SerialNumber:          big.NewInt(1),
 		Subject:               pkix.Name{CommonName: host},
-		DNSNames:              []string{host, "other.internal"},
+		DNSNames:              []string{host, "Orders.internal", "other.internal"},
 		NotBefore:             time.Now().Add(-time.Hour),
 		NotAfter:              time.Now().Add(time.Hour),
 		IsCA:                  true,
@@ -320,15 +340,19 @@ func newTLS(t testing.TB) (server, client *tls.Config) {
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	require.NoError(t, err)
+	if err != nil {
+		return nil, nil, err
+	}
 	leaf, err := x509.ParseCertificate(der)
-	require.NoError(t, err)
+	if err != nil {
+		return nil, nil, err
+	}
 	pool := x509.NewCertPool()
 	pool.AddCert(leaf)
 	own := []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}}
 	server = &tls.Config{Certificates: own, ClientCAs: pool, ClientAuth: tls.VerifyClientCertIfGiven, MinVersion: tls.VersionTLS13}
 	client = &tls.Config{Certificates: own, RootCAs: pool, MinVersion: tls.VersionTLS13}
-	return server, client
+	return server, client, nil
 }
 
 // lockedBuffer is a buffer that many goroutines may write to.

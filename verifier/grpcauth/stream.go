@@ -3,6 +3,7 @@ package grpcauth
 import (
 	"context"
 	"io"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,6 +39,7 @@ func (a *Auth) Stream(server any, ss grpc.ServerStream, info *grpc.StreamServerI
 type stream struct {
 	grpc.ServerStream
 	auth      *Auth
+	method    string
 	ctx       context.Context
 	cancel    context.CancelCauseFunc
 	authentic *verifier.Authentic
@@ -71,6 +73,7 @@ func (a *Auth) open(ss grpc.ServerStream, method string) (s *stream, err error) 
 	s = &stream{
 		ServerStream: ss,
 		auth:         a,
+		method:       method,
 		extract:      a.options.Messages[method],
 		verified:     new(atomic.Pointer[verifier.Verified]),
 		news:         make(chan struct{}, 1),
@@ -118,7 +121,7 @@ func (s *stream) serve(server any, handler grpc.StreamHandler) error {
 		result := outcome{err: errNoAnswer} // it may end by runtime.Goexit
 		defer func() {
 			result.panicked = recover()
-			s.auth.logPanic(s.ctx, s.opening.operation, result.panicked)
+			s.logPanic(result.panicked)
 			select {
 			case done <- result:
 			case <-left:
@@ -134,6 +137,20 @@ func (s *stream) serve(server any, handler grpc.StreamHandler) error {
 		panic(result.panicked) // for whoever recovers outside
 	}
 	return result.err
+}
+
+// logPanic says where a handler panicked: whoever recovers outside can't see that any
+// more, and when the stream has ended, nobody does.
+func (s *stream) logPanic(value any) {
+	cause := verifier.PanicError(value)
+	if cause == nil {
+		return
+	}
+	log := s.auth.options.Log
+	if log == nil {
+		log = slog.Default()
+	}
+	log.LogAttrs(s.ctx, slog.LevelError, "grpcauth: a handler panicked", slog.String("method", s.method), slog.Any("panic", cause))
 }
 
 // watch waits for the end of the handler, or of the token.
