@@ -125,6 +125,7 @@ func writeTargets(w io.Writer, results []result) error {
 		most := float64(maxRevocations)
 		rows = append(rows, []string{"is it revoked, among a million, ns", fmt.Sprintf("%.0f", r.Nanoseconds), fmt.Sprintf("%.0f", most), verdict(r.Nanoseconds <= most && r.Allocs == 0)})
 	}
+	rows = append(rows, grpcTargets(results)...)
 	if _, err := fmt.Fprintf(w, "%s\n", markdown(rows)); err != nil {
 		return err
 	}

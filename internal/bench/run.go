@@ -81,7 +81,8 @@ func newCells(expiry time.Time, requests int) ([]*cell, error) {
 	slices.SortStableFunc(cells, func(a, b *cell) int {
 		return slices.Index(works, a.work) - slices.Index(works, b.work)
 	})
-	return cells, nil
+	more, err := newGRPCCells(expiry)
+	return append(cells, more...), err
 }
 
 // newOps returns the works that a contender can do, by name.
