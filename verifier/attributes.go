@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"strings"
 
 	"github.com/amaretti-go/amaretti/caveat"
 	"github.com/amaretti-go/amaretti/macaroon"
@@ -65,10 +64,6 @@ func whoAttests(attests []macaroon.Attestation, list []met) asked {
 	}
 	return a
 }
-
-const declaredPrefix = "declared "
-
-func isDeclared(condition string) bool { return strings.HasPrefix(condition, declaredPrefix) }
 
 // declarations are those of a credential, as they are met one after the other.
 type declarations struct {

@@ -90,13 +90,13 @@ func (v *Verifier) decide(ctx context.Context, p *proof, operation string, facts
 				continue
 			}
 			var err error
-			switch {
-			case isExpiry(condition):
+			switch classAt(known, j, condition) {
+			case expiring:
 				ends = true
 				if !t.readable { // else they have held already
 					err = v.options.Registry.Check(ctx, req, condition)
 				}
-			case isDeclared(condition):
+			case declaring:
 				err = declared.add(i, ends, condition)
 			default:
 				err = v.check(ctx, req, condition, known, j)
@@ -147,9 +147,11 @@ func (v *Verifier) terms(p *proof, now time.Time) (t terms, refusal *Error) {
 		known := p.known(i).path(room[:])
 		for j := range caveats.Len() {
 			condition, ok := caveats.Condition(j)
-			switch {
-			case !ok: // a third party's
-			case isExpiry(condition):
+			if !ok {
+				continue
+			}
+			switch classAt(known, j, condition) {
+			case expiring:
 				end, ok := expiry(condition, known, j)
 				if !ok {
 					t.readable = false // its turn to fail comes with the other conditions
@@ -162,9 +164,10 @@ func (v *Verifier) terms(p *proof, now time.Time) (t terms, refusal *Error) {
 					t.expiry = end
 				}
 				t.expires = t.expires || j < minters
-			case j < minters:
-				t.named = t.named || strings.HasPrefix(condition, "audience ")
-				t.allowed = t.allowed || strings.HasPrefix(condition, "allow ")
+			case naming:
+				t.named = t.named || j < minters
+			case allowing:
+				t.allowed = t.allowed || j < minters
 			}
 		}
 		minters = 0 // only the primary macaroon has a minter whose word counts
@@ -172,9 +175,47 @@ func (v *Verifier) terms(p *proof, now time.Time) (t terms, refusal *Error) {
 	return t, nil
 }
 
-const expiryPrefix = "time-before "
+// class is what a condition is to the verifier, beside what it is to the registry.
+type class uint8
 
-func isExpiry(condition string) bool { return strings.HasPrefix(condition, expiryPrefix) }
+const (
+	other class = iota
+	expiring
+	naming // an audience
+	allowing
+	declaring
+)
+
+const (
+	expiryPrefix   = "time-before "
+	declaredPrefix = "declared "
+)
+
+func classOf(condition string) class {
+	switch {
+	case condition == "":
+		return other
+	case condition[0] == 't' && strings.HasPrefix(condition, expiryPrefix):
+		return expiring
+	case condition[0] == 'd' && strings.HasPrefix(condition, declaredPrefix):
+		return declaring
+	case condition[0] != 'a':
+		return other
+	case strings.HasPrefix(condition, "audience "):
+		return naming
+	case strings.HasPrefix(condition, "allow "):
+		return allowing
+	}
+	return other
+}
+
+// classAt is the class of a condition, which may be known.
+func classAt(known []*node, j int, condition string) class {
+	if j < len(known) {
+		return known[j].class
+	}
+	return classOf(condition)
+}
 
 // expiry reads the time of a time-before, unless that is known. It is never zero.
 func expiry(condition string, known []*node, j int) (end time.Time, ok bool) {

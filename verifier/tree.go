@@ -35,6 +35,7 @@ type node struct {
 	branches       atomic.Pointer[branch]   // whose primary macaroon ends here
 	compiled       atomic.Pointer[compiled] // the condition, once it has been looked at again
 
+	class class
 	used  atomic.Bool // since somebody last looked for what can go
 	depth int32       // how many caveats lead here, with this one
 	refs  int32       // how many macaroons of branches lead through here; under the lock
@@ -237,6 +238,7 @@ func (g *graft) addMacaroon(i int, at *node) {
 func (g *graft) grow(at *node, c *macaroon.UnverifiedCaveat) *node {
 	n := &node{id: strings.Clone(c.ID), vid: strings.Clone(c.VerificationID), sig: at.sig, parent: at, depth: at.depth + 1}
 	if !c.ThirdParty() {
+		n.class = classOf(n.id)
 		g.hasher.FirstParty(&n.sig, c.ID)
 		return n
 	}
