@@ -55,8 +55,9 @@ type FlowOptions struct {
 	// minutes; negative is an error.
 	Lifetime time.Duration
 
-	// Most is how many flows are kept. Zero means 4096; negative is an error. A client that begins one more gets
-	// 503. Each may take 10 KiB.
+	// Most is how many flows are kept. Zero means 4096; negative is an error. One more takes the place of the
+	// oldest of the client that has the most, or is answered 503 if none has two more than its own. Each may take
+	// 16 KiB.
 	Most int
 
 	// MostPerClient is how many of those one client may have; beginning another one drops its oldest. Zero means
@@ -120,7 +121,7 @@ type flow struct {
 	tokenExpires    time.Time
 	element         *list.Element // of byAge; nil once it was dropped
 
-	done   chan struct{} // closed once somebody has acted
+	done   chan struct{} // closed once somebody has acted, or nobody can any more
 	caller any           // to be read after that
 	agreed bool
 }
@@ -293,10 +294,18 @@ func (f *Flows) add(begun *flow, now time.Time) error {
 		f.drop(oldest)
 	}
 	if f.counts[begun.Client] >= f.options.MostPerClient {
-		f.dropOldestOf(begun.Client)
+		f.dropOldest(func(old *flow) bool { return old.Client == begun.Client })
 	}
 	if f.byAge.Len() >= f.options.Most {
-		return errTooManyFlows
+		// Whoever has some hundred addresses, as every home with IPv6, could otherwise keep everybody out.
+		largest := 0
+		for _, n := range f.counts {
+			largest = max(largest, n)
+		}
+		if largest < f.counts[begun.Client]+2 { // their shares would only be swapped
+			return errTooManyFlows
+		}
+		f.dropOldest(func(old *flow) bool { return f.counts[old.Client] == largest })
 	}
 	begun.element = f.byAge.PushBack(begun)
 	f.counts[begun.Client]++
@@ -305,9 +314,9 @@ func (f *Flows) add(begun *flow, now time.Time) error {
 	return nil
 }
 
-func (f *Flows) dropOldestOf(client string) {
+func (f *Flows) dropOldest(of func(*flow) bool) {
 	for e := f.byAge.Front(); e != nil; e = e.Next() {
-		if old := e.Value.(*flow); old.Client == client {
+		if old := e.Value.(*flow); of(old) {
 			f.drop(old)
 			return
 		}
@@ -321,8 +330,11 @@ func (f *Flows) drop(old *flow) {
 	}
 	f.byAge.Remove(old.element)
 	old.element = nil
-	delete(f.byID, old.id)
 	delete(f.byWait, old.wait)
+	if f.byID[old.id] == old { // nobody will act on it: those who wait need not, and would keep it in memory
+		delete(f.byID, old.id)
+		close(old.done)
+	}
 	delete(f.tokens, old.token)
 	if f.counts[old.Client]--; f.counts[old.Client] == 0 {
 		delete(f.counts, old.Client)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -294,10 +295,10 @@ func TestFlowIsOfItsClient(t *testing.T) {
 	require.Equal(t, http.StatusUnauthorized, do(s, from(redeem(id, kind, token), "a")).StatusCode, "it was tried")
 }
 
-// Flows are so many and no more: a client's own oldest goes first, and others are not pushed out.
+// Flows are so many and no more: a client's own oldest goes first, and then that of whoever has the most.
 func TestFlowsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		flows := newFlows(t, "login", dischargehttp.FlowOptions{Most: 4, MostPerClient: 2, Lifetime: time.Minute})
+		flows := newFlows(t, "login", dischargehttp.FlowOptions{Most: 4, MostPerClient: 3, Lifetime: time.Minute})
 		s := newService(t, afterInteraction, dischargehttp.ServiceOptions{Flows: flows})
 		id := caveatFor(t, s, 3, isMember)
 		from := func(remote string) string {
@@ -306,24 +307,76 @@ func TestFlowsAreBounded(t *testing.T) {
 			return flowOf(t, begin(t, s, c).Info.VisitURL)
 		}
 		alive := func(visit string) bool { _, found := flows.Find(visit); return found }
+		var list []string
+		requireAlive := func(want ...bool) {
+			var got []bool
+			for _, visit := range list {
+				got = append(got, alive(visit))
+			}
+			require.Equal(t, want, got)
+		}
 
-		first, second, third := from("192.0.2.1:1"), from("192.0.2.1:2"), from("192.0.2.1:3")
-		require.False(t, alive(first))
-		require.True(t, alive(second))
-		require.True(t, alive(third))
-		other := from("[2001:db8::1]:1")
-		require.True(t, alive(from("[2001:db8::ffff:1]:1")), "of one network")
-		require.True(t, alive(other))
+		list = []string{from("192.0.2.1:1"), from("192.0.2.1:2"), from("192.0.2.1:3"), from("192.0.2.1:4")}
+		requireAlive(false, true, true, true)
+		list = append(list, from("[2001:db8::1]:1"), from("[2001:db8::ffff:1]:1")) // of one network
+		requireAlive(false, false, true, true, true, true)
+		list = append(list, from("192.0.2.2:1"))
+		requireAlive(false, false, false, true, true, true, true)
+		list = append(list, from("192.0.2.3:1"))
+		requireAlive(false, false, false, true, false, true, true, true)
 
+		// All have one.
 		c := asked(id)
-		c.remote = "192.0.2.2:1"
-		response := do(s, c)
-		require.Equal(t, http.StatusServiceUnavailable, response.StatusCode)
-		require.Equal(t, "1", response.Header.Get("Retry-After"))
-		require.True(t, alive(second))
+		for _, c.remote = range []string{"192.0.2.4:1", "192.0.2.1:1"} {
+			response := do(s, c)
+			require.Equal(t, http.StatusServiceUnavailable, response.StatusCode)
+			require.Equal(t, "1", response.Header.Get("Retry-After"))
+		}
+		requireAlive(false, false, false, true, false, true, true, true)
 
 		time.Sleep(2 * time.Minute)
-		require.True(t, alive(from("192.0.2.2:1")), "there is room again")
+		require.True(t, alive(from("192.0.2.4:1")), "there is room again")
+	})
+}
+
+// What is kept of a flow is what it takes, and not the whole request that began it.
+func TestMemoryOfFlows(t *testing.T) {
+	const n = 256
+	flows := newFlows(t, "login", dischargehttp.FlowOptions{MostPerClient: n})
+	s := newService(t, afterInteraction, dischargehttp.ServiceOptions{Flows: flows})
+	payload := caveatFor(t, s, 3, isMember+strings.Repeat(" x", 1900))
+	c := call{version: "3", form: url.Values{
+		"caveat64": {rawURL64(payload)}, "id": {strings.Repeat("x", 4<<10)}, "padding": {strings.Repeat("y", 22<<10)},
+	}}
+	heap := func() uint64 {
+		runtime.GC()
+		var stats runtime.MemStats
+		runtime.ReadMemStats(&stats)
+		return stats.HeapAlloc
+	}
+	before := heap()
+	for range n {
+		begin(t, s, c)
+	}
+	require.Less(t, (heap()-before)/n, uint64(16<<10))
+	runtime.KeepAlive(flows)
+}
+
+// Who waits for a flow that had to give way is told at once: waiting would keep it in memory beyond what is allowed.
+func TestWaitingForAFlowThatGaveWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		flows := newFlows(t, "login", dischargehttp.FlowOptions{MostPerClient: 1})
+		s := newService(t, afterInteraction, dischargehttp.ServiceOptions{Flows: flows})
+		id := caveatFor(t, s, 3, isMember)
+		c := begin(t, s, asked(id))
+		start := time.Now()
+		waiting := make(chan int)
+		go func() { waiting <- do(s, waitAt("/discharge/wait", flowOf(t, c.Info.WaitURL))).StatusCode }()
+		synctest.Wait()
+		begin(t, s, asked(id))
+		require.Equal(t, http.StatusNotFound, <-waiting)
+		require.Equal(t, start, time.Now())
+		require.ErrorIs(t, flows.Complete(flowOf(t, c.Info.VisitURL), "ann"), dischargehttp.ErrFlow)
 	})
 }
 

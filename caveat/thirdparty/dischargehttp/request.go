@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 )
 
 // request is what a client asks of /discharge.
@@ -104,14 +105,15 @@ func parameter(form url.Values, name string, text bool, to *string) error {
 	return err
 }
 
-// single gives the one value of a parameter, or none. Of several, others might look at another one.
+// single gives the one value of a parameter, or none. Of several, others might look at another one. It is a copy: the
+// value may be a part of all that the client sent, which would be kept along with it.
 func single(form url.Values, name string) (string, error) {
 	values := form[name]
 	switch len(values) {
 	case 0:
 		return "", nil
 	case 1:
-		return values[0], nil
+		return strings.Clone(values[0]), nil
 	}
 	return "", bad(name + ": given more than once")
 }
