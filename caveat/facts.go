@@ -10,7 +10,7 @@ import (
 
 // Facts is what an application states about a request. It is never taken from a token. A field's zero value is
 // absent, and a caveat that needs an absent fact denies. A fact that is not in the form given here cannot be
-// compared and counts as absent.
+// compared and counts as absent, and so does a path, a resource or a method of gRPC of more than 8 KiB.
 //
 // Application-specific facts are added with [Facts.With].
 type Facts struct {

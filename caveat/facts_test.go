@@ -3,6 +3,7 @@ package caveat_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -112,5 +113,33 @@ func TestContentDigestIsLazy(t *testing.T) {
 		err := registry.Check(t.Context(), req, condition)
 		require.ErrorIs(t, err, answer)
 		require.True(t, caveat.IsUndecided(err))
+	}
+}
+
+// What is compared with every pattern in a token is limited, since both may be long.
+func TestFactsAreLimited(t *testing.T) {
+	const most = 8 << 10
+	for name, row := range map[string]struct {
+		condition string
+		request   func(length int) *caveat.Request
+	}{
+		"path": {"http-path /x /*", func(n int) *caveat.Request {
+			return &caveat.Request{Facts: caveat.Facts{Path: "/" + strings.Repeat("a", n-1)}}
+		}},
+		"path that is to be rewritten": {"http-path /x /*", func(n int) *caveat.Request {
+			return &caveat.Request{Facts: caveat.Facts{Path: "/" + strings.Repeat("~", n-2) + "!"}}
+		}},
+		"resource": {"resource x *", func(n int) *caveat.Request {
+			return &caveat.Request{Facts: caveat.Facts{Resource: strings.Repeat("a", n)}}
+		}},
+		"gRPC method": {"grpc-method /x/x /a/*", func(n int) *caveat.Request {
+			return &caveat.Request{Facts: caveat.Facts{GRPCMethod: "/a/" + strings.Repeat("a", n-3)}}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			requireBoth(t, caveat.Standard(), row.request(most), row.condition, nil)
+			requireBoth(t, caveat.Standard(), row.request(most+1), row.condition, caveat.ErrAbsent)
+			requireBoth(t, caveat.Standard(), row.request(most+1), row.condition+" ", caveat.ErrMalformed)
+		})
 	}
 }

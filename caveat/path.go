@@ -39,13 +39,14 @@ func matches(pattern, path string) bool {
 			if i+1 < len(pattern) && pattern[i+1] == '*' {
 				return true
 			}
-			start := j
-			for j < len(path) && path[j] != '/' {
-				j++
+			segment := strings.IndexByte(path[j:], '/')
+			if segment < 0 {
+				segment = len(path) - j
 			}
-			if j == start {
+			if segment == 0 {
 				return false
 			}
+			j += segment
 		case j == len(path):
 			return pattern[i:] == "/**"
 		case path[j] != pattern[i]:
@@ -64,8 +65,12 @@ func matches(pattern, path string) bool {
 // It reports false for what a router and a checker might read differently: an encoded dot, slash or
 // backslash, a raw backslash, an empty or dot segment, a percent sign without two hexadecimal digits, a raw control
 // character, a "?" or a "#". It refuses these and never repairs them, since whoever repairs has to agree with
-// everybody else who does. A path that is canonical already is returned as it is, without an allocation.
+// everybody else who does. It reports false too for a path of more than 8 KiB. A path that is canonical already is
+// returned as it is, without an allocation.
 func CanonicalPath(escaped string) (string, bool) {
+	if len(escaped) > longestFact {
+		return "", false
+	}
 	if canonical(escaped, forPath) {
 		return escaped, true
 	}
@@ -74,6 +79,10 @@ func CanonicalPath(escaped string) (string, bool) {
 	}
 	return canonicalize(escaped, forPath)
 }
+
+// longestFact is how many bytes of a path, a resource or a method are compared with patterns: a holder can write
+// hundreds of these into a token, and servers read a megabyte of a URI, or more. RFC 9110 section 4.1 asks for 8000.
+const longestFact = 8 << 10
 
 // EscapeSegment is the canonical text of one segment, for resources and patterns that are put together from
 // names: EscapeSegment("a/b *") is "a%2Fb%20%2A". The names "", "." and ".." have no text that could stand for a
@@ -107,7 +116,7 @@ var (
 
 func validPattern(s string) bool     { return canonical(s, forResourcePattern) }
 func validPathPattern(s string) bool { return canonical(s, forPathPattern) }
-func validResource(s string) bool    { return canonical(s, forResource) }
+func validResource(s string) bool    { return len(s) <= longestFact && canonical(s, forResource) }
 
 // canonical reports whether s is in the canonical form of its dialect, in one pass.
 func canonical(s string, d dialect) bool {

@@ -244,8 +244,11 @@ func checkListed(what, fact, list string, words *wordsCodec) error {
 
 // absentOr is the error for a fact that cannot be compared.
 func absentOr(fact, what string) error {
-	if fact == "" {
+	switch {
+	case fact == "":
 		return absent("no %s", what)
+	case len(fact) > longestFact:
+		return absent("%s has %d bytes, which is too long to be compared", what, len(fact))
 	}
 	return absent("%s %s is not in its normal form", what, quote(fact))
 }
