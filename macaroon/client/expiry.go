@@ -16,9 +16,9 @@ func expiry(w macaroon.Wallet, from int) (end time.Time, expires bool) {
 	for i := from; i < view.Len(); i++ {
 		caveats := view.At(i).Caveats()
 		for j := range caveats.Len() {
-			condition, _ := caveats.Condition(j)
+			condition, ok := caveats.Condition(j)
 			text, found := strings.CutPrefix(condition, "time-before ")
-			if !found {
+			if !ok || !found {
 				continue
 			}
 			t, err := caveat.Time.Parse(text)

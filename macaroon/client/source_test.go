@@ -454,13 +454,14 @@ func TestRefreshLooksAtEachExpiry(t *testing.T) {
 		"none":             {func() []macaroon.Caveat { return nil }, time.Minute},
 		"now":              {func() []macaroon.Caveat { return []macaroon.Caveat{at(0)} }, 0},
 		"unreadable":       {func() []macaroon.Caveat { return []macaroon.Caveat{macaroon.Condition("time-before tea")} }, 0},
+		"a caveat id":      {func() []macaroon.Caveat { return []macaroon.Caveat{macaroon.ThirdParty(key, "time-before tea", "")} }, 20 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w, err := wallet(t, "x", 0).Attenuate(row.caveats()...)
 				require.NoError(t, err)
-				if len(w.Missing()) > 0 {
-					d, err := macaroon.New(key, "cid", "")
+				for _, missing := range w.Missing() {
+					d, err := macaroon.New(key, missing.CaveatID, "")
 					require.NoError(t, err)
 					d, err = d.Attenuate(at(20 * time.Second))
 					require.NoError(t, err)
