@@ -115,30 +115,55 @@ func TestDateIsBelievedWithinBounds(t *testing.T) {
 
 // TestTimeBeginsWhenTheTokenIsSent, and not while it is waited for.
 func TestTimeBeginsWhenTheTokenIsSent(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		key := bytes.Repeat([]byte{1}, 32)
-		source := client.SourceFunc(func(context.Context, string) (macaroon.Wallet, error) {
-			time.Sleep(time.Minute)
-			return wallet(t, "slow", 0).Attenuate(macaroon.ThirdParty(key, "cid", ""))
+	key := bytes.Repeat([]byte{1}, 32)
+	third := macaroon.ThirdParty(key, "cid", "")
+	for name, row := range map[string]struct {
+		of      []macaroon.Caveat // the token
+		request []macaroon.Caveat // that are added to it
+	}{
+		"a third party of the token":   {[]macaroon.Caveat{third}, nil},
+		"a third party of the request": {nil, []macaroon.Caveat{caveat.Operations("*"), third, caveat.ExpiresIn(time.Second)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				source := client.SourceFunc(func(context.Context, string) (macaroon.Wallet, error) {
+					time.Sleep(time.Minute)
+					return wallet(t, "slow", 0).Attenuate(row.of...)
+				})
+				asked := 0
+				discharger := dischargerFunc(func(_ context.Context, w macaroon.Wallet) (macaroon.Wallet, error) {
+					asked++
+					time.Sleep(time.Minute) // somebody types a password
+					d, err := macaroon.New(key, "cid", "")
+					require.NoError(t, err)
+					return w.With(d)
+				})
+				sent := 0
+				base := baseFunc(func(r *http.Request) (*http.Response, error) {
+					sent++
+					var left []time.Duration
+					for _, condition := range conditions(t, r.Header.Get("Authorization")) {
+						if text, found := strings.CutPrefix(condition, "time-before "); found {
+							end, err := caveat.Time.Parse(text)
+							require.NoError(t, err)
+							left = append(left, time.Until(end))
+						}
+					}
+					want := []time.Duration{30 * time.Second}
+					if row.request != nil {
+						want = append(want, time.Second)
+					}
+					require.Equal(t, want, left)
+					return &http.Response{StatusCode: 200, Body: http.NoBody}, nil
+				})
+				transport, err := client.New([]string{"https://orders.internal"}, source, client.Options{Discharger: discharger, Base: base,
+					Caveats: func(*http.Request) ([]macaroon.Caveat, error) { return row.request, nil }})
+				require.NoError(t, err)
+				response, err := (&http.Client{Transport: transport}).Get("https://orders.internal")
+				require.Equal(t, 200, status(t, response, err))
+				require.Equal(t, 1, sent)
+				require.Equal(t, 1, asked)
+			})
 		})
-		discharger := dischargerFunc(func(_ context.Context, w macaroon.Wallet) (macaroon.Wallet, error) {
-			time.Sleep(time.Minute) // somebody types a password
-			d, err := macaroon.New(key, "cid", "")
-			require.NoError(t, err)
-			return w.With(d)
-		})
-		sent := 0
-		base := baseFunc(func(r *http.Request) (*http.Response, error) {
-			sent++
-			end, err := caveat.Time.Parse(strings.TrimPrefix(conditions(t, r.Header.Get("Authorization"))[1], "time-before "))
-			require.NoError(t, err)
-			require.Equal(t, 30*time.Second, time.Until(end))
-			return &http.Response{StatusCode: 200, Body: http.NoBody}, nil
-		})
-		transport, err := client.New([]string{"https://orders.internal"}, source, client.Options{Discharger: discharger, Base: base})
-		require.NoError(t, err)
-		response, err := (&http.Client{Transport: transport}).Get("https://orders.internal")
-		require.Equal(t, 200, status(t, response, err))
-		require.Equal(t, 1, sent)
-	})
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/amaretti-go/amaretti/macaroon"
 )
@@ -37,30 +38,40 @@ func (r renewing) Discharge(ctx context.Context, w macaroon.Wallet) (macaroon.Wa
 }
 
 // Prepare gives the wallet to encode for one request: the one that source has for
-// target, with the discharges that it lacks, narrowed by caveats. A [Transport] does
+// target, narrowed by caveats, with the discharges that it lacks. A [Transport] does
 // that for HTTP; this is for requests that are sent by other means. Without a Discharger
 // (nil) a wallet that lacks a discharge is [ErrMissingDischarge].
 //
-// The caveats are written after all that may take long, so that the time of
-// [caveat.ExpiresIn] begins to run then. Only if some of them are third-party caveats,
-// discharges are asked for once more.
+// Third-party caveats are written before the others, and these after all that may take
+// long, so that the time of [caveat.ExpiresIn] begins to run then.
 func Prepare(ctx context.Context, source Source, target string, d Discharger, caveats ...macaroon.Caveat) (macaroon.Wallet, error) {
 	w, err := source.Wallet(ctx, target)
 	if err != nil {
 		return macaroon.Wallet{}, err
 	}
+	if slices.ContainsFunc(caveats, ofThirdParty) {
+		var first, then []macaroon.Caveat
+		for _, c := range caveats {
+			if ofThirdParty(c) {
+				first = append(first, c)
+			} else {
+				then = append(then, c)
+			}
+		}
+		if w, err = w.Attenuate(first...); err != nil {
+			return macaroon.Wallet{}, err
+		}
+		caveats = then
+	}
 	if w, err = complete(ctx, w, d); err != nil {
 		return macaroon.Wallet{}, err
 	}
-	if w, err = w.Attenuate(caveats...); err != nil {
-		return macaroon.Wallet{}, err
-	}
-	for _, c := range caveats {
-		if _, third := c.(macaroon.ThirdPartyCaveat); third {
-			return complete(ctx, w, d)
-		}
-	}
-	return w, nil
+	return w.Attenuate(caveats...)
+}
+
+func ofThirdParty(c macaroon.Caveat) bool {
+	_, ok := c.(macaroon.ThirdPartyCaveat)
+	return ok
 }
 
 // complete gives a wallet that lacks no discharge.
