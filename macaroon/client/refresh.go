@@ -26,7 +26,8 @@ const (
 // However many requests there are, one question at a time is asked for a target, and
 // none within a second after one that failed. The question runs under a context of its
 // own, with the values of the request that set it off: so a source whose answer depends
-// on the request, as [Forwarding] does, must not be behind Refresh.
+// on the request must not be behind Refresh, which gives that answer to other requests.
+// [Forwarding] finds nothing to forward there.
 func Refresh(source Source, atMost time.Duration) (Source, error) {
 	switch {
 	case source == nil:
@@ -73,7 +74,9 @@ func (r *refreshed) Wallet(ctx context.Context, target string) (macaroon.Wallet,
 	}
 	if k.flight == nil && !now.Before(k.retry) {
 		k.flight = &flight{done: make(chan struct{})}
-		go r.ask(context.WithoutCancel(ctx), target, k, k.flight)
+		// What came in with one request must not be forwarded with another.
+		question := macaroon.NewContext(context.WithoutCancel(ctx), macaroon.Credential{})
+		go r.ask(question, target, k, k.flight)
 	}
 	f, wallet, failed := k.flight, k.wallet, k.failed
 	r.mu.Unlock()

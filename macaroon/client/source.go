@@ -55,7 +55,7 @@ func (s static) Wallet(context.Context, string) (macaroon.Wallet, error) {
 }
 
 // ErrNothingToForward is returned by [Forward] when no credential came in.
-var ErrNothingToForward = errors.New("client: no credential in the context: the middleware puts it there only if its Forward option is set")
+var ErrNothingToForward = errors.New("client: no credential in the context: the middleware puts it there only if its Forward option is set, and Refresh leaves it out")
 
 // Forward gives the credential of the request that is being served, which
 // [macaroon.FromContext] finds in ctx, narrowed by caveats for the next hop. Nothing
@@ -67,7 +67,7 @@ var ErrNothingToForward = errors.New("client: no credential in the context: the 
 // one for a path or an audience that the next hop is not makes it useless there.
 func Forward(ctx context.Context, caveats ...macaroon.Caveat) (macaroon.Wallet, error) {
 	credential, found := macaroon.FromContext(ctx)
-	if !found {
+	if !found || credential.IsZero() {
 		return macaroon.Wallet{}, ErrNothingToForward
 	}
 	w, err := credential.Wallet()

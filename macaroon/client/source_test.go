@@ -332,6 +332,17 @@ func TestRefreshOutlivesWhoAsked(t *testing.T) {
 	})
 }
 
+// TestRefreshForwardsNothing: what is kept is given to whoever asks next, so nobody's
+// token may be among it.
+func TestRefreshForwardsNothing(t *testing.T) {
+	source, err := client.Refresh(client.Forwarding(), time.Hour)
+	require.NoError(t, err)
+	credential, err := wallet(t, "ann", time.Hour).Credential()
+	require.NoError(t, err)
+	_, err = source.Wallet(macaroon.NewContext(t.Context(), credential), "")
+	require.ErrorIs(t, err, client.ErrNothingToForward)
+}
+
 func TestRefreshFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		boom := errors.New("boom")
