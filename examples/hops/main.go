@@ -12,6 +12,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"sync"
@@ -76,7 +77,7 @@ func main() {
 				http.Error(w, "can't forward", http.StatusInternalServerError)
 				return
 			}
-			answer, err := get(r.Context(), toOrders, orders+"/orders/"+r.PathValue("id"), must(forInventory.Encode()))
+			answer, err := get(r.Context(), toOrders, orders+"/orders/"+url.PathEscape(r.PathValue("id")), must(forInventory.Encode()))
 			if err != nil {
 				http.Error(w, "no answer from orders", http.StatusBadGateway)
 				return
