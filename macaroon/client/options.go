@@ -61,7 +61,8 @@ type Options struct {
 	// else's idea of who authorises it.
 	ReplaceAuthorization bool
 
-	// PassOthers sends requests that no token is for as they came. Otherwise they fail.
+	// PassOthers sends requests that no token is for as they came: with the Authorization
+	// header that they may have, even if ReplaceAuthorization is set. Otherwise they fail.
 	PassOthers bool
 
 	// InsecureHTTP allows tokens to be sent by plain HTTP beyond loopback, for all on
