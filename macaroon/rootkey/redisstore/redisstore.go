@@ -142,9 +142,12 @@ func (s *Store) load(ctx context.Context, known string) (records map[string][]by
 	return records, version, nil
 }
 
-// swapping replaces the hash if its version is the one that is known.
+// swapping replaces the hash if its version is the one that is known. If it is the new one, the client
+// asks again, since an answer got lost: nobody else knows that version.
 var swapping = redis.NewScript(`
-if (redis.call('HGET', KEYS[1], 'version') or '') ~= ARGV[1] then return 0 end
+local version = redis.call('HGET', KEYS[1], 'version') or ''
+if version == ARGV[3] then return 1 end
+if version ~= ARGV[1] then return 0 end
 redis.call('DEL', KEYS[1])
 redis.call('HSET', KEYS[1], unpack(ARGV, 2))
 return 1`)

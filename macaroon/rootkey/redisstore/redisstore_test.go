@@ -6,9 +6,12 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -271,4 +274,47 @@ func TestRewrap(t *testing.T) {
 	_, _, found, err = empty.Load(ctx, "")
 	require.NoError(t, err)
 	require.False(t, found)
+}
+
+// lossy is a connection on which an answer can get lost, after Redis has done what it was
+// asked for.
+type lossy struct {
+	net.Conn
+	lose *atomic.Bool
+}
+
+func (l lossy) Read(b []byte) (int, error) {
+	n, err := l.Conn.Read(b)
+	if err == nil && l.lose.CompareAndSwap(true, false) {
+		l.Conn.Close()
+		return 0, io.EOF
+	}
+	return n, err
+}
+
+// The client asks again, unless it is told not to, when an answer does not come. That must not
+// make of a Swap that swapped one that did not.
+func TestSwapIsAskedTwice(t *testing.T) {
+	var lose atomic.Bool
+	client := redis.NewClient(&redis.Options{
+		Addr:                  server(t).Options().Addr,
+		ContextTimeoutEnabled: true,
+		Dialer: func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := new(net.Dialer).DialContext(ctx, network, address)
+			return lossy{conn, &lose}, err
+		},
+	})
+	defer client.Close()
+	s, _, known := written(t, client)
+	for range 3 {
+		lose.Store(true)
+		version, swapped, err := s.Swap(t.Context(), known, map[string][]byte{"three": record})
+		require.NoError(t, err)
+		require.False(t, lose.Load())
+		require.True(t, swapped)
+		_, now, _, err := s.Load(t.Context(), "")
+		require.NoError(t, err)
+		require.Equal(t, version, now)
+		known = version
+	}
 }
