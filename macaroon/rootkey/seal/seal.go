@@ -32,8 +32,8 @@ type form interface {
 //	openssl rand 32
 //
 // It refuses any other length, one repeated byte, and bytes that are all printable
-// ASCII: those are a text, in hex or base64 perhaps, that somebody forgot to decode, or a
-// passphrase, which needs [NewPassphrase]. It keeps a copy of kek.
+// ASCII, spaces and newlines: those are a text, in hex or base64 perhaps, that somebody forgot to
+// decode, or a passphrase, which needs [NewPassphrase]. It keeps a copy of kek.
 func NewKey(kek []byte) (*Sealer, error) {
 	switch {
 	case len(kek) != keySize:
@@ -130,7 +130,7 @@ func repeated(b []byte) bool { return bytes.Count(b, b[:1]) == len(b) }
 
 func printable(b []byte) bool {
 	for _, c := range b {
-		if c < ' ' || c > '~' {
+		if (c < ' ' || c > '~') && (c < '\t' || c > '\r') { // with the newline of its file
 			return false
 		}
 	}

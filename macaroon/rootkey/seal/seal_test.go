@@ -98,14 +98,16 @@ func TestConstructorsRefuse(t *testing.T) {
 		"printable":       []byte("0123456789abcdef0123456789abcdef"),
 		"hex of the key":  []byte(hex.EncodeToString(good[:])),
 		"printable edges": []byte(strings.Repeat(" ~", 16)),
+		"with a newline":  []byte("0123456789abcdef0123456789abcd\r\n"),
 	} {
 		s, err := seal.NewKey(kek)
 		require.ErrorContains(t, err, "seal: key: ", name)
 		require.Nil(t, s, name)
 	}
-	almost := []byte("0123456789abcdef0123456789abcde\n")
-	_, err := seal.NewKey(almost)
-	require.NoError(t, err)
+	for _, c := range []byte{0, '\t' - 1, '\r' + 1, ' ' - 1, '~' + 1} {
+		_, err := seal.NewKey(append([]byte("0123456789abcdef0123456789abcde"), c))
+		require.NoError(t, err)
+	}
 
 	for name, text := range map[string]string{
 		"empty": "", "short": "fifteen bytes..", "one byte": strings.Repeat("x", 40),
@@ -114,7 +116,7 @@ func TestConstructorsRefuse(t *testing.T) {
 		require.ErrorContains(t, err, "seal: passphrase: ", name)
 		require.Nil(t, s, name)
 	}
-	_, err = seal.NewPassphrase([]byte("sixteen bytes..."))
+	_, err := seal.NewPassphrase([]byte("sixteen bytes..."))
 	require.NoError(t, err)
 }
 
