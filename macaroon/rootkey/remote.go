@@ -57,8 +57,8 @@ type RemoteOptions struct {
 	// Recorder is told of every token. Nil means nobody is.
 	Recorder Recorder
 
-	// Timeout bounds each call to the signer, besides the caller's context. Zero means 5
-	// seconds.
+	// Timeout bounds each call to the signer and to MintUnder, besides the caller's context.
+	// Zero means 5 seconds.
 	Timeout time.Duration
 
 	// CacheFor is how long a signature is kept, of 1000 identifiers at most: for so long its
@@ -107,11 +107,17 @@ func (r *Remote) Mint(ctx context.Context, grant macaroon.Grant, caveats ...maca
 	if o.MintUnder == nil {
 		return macaroon.Macaroon{}, fmt.Errorf("rootkey: mint: %w", ErrNoKey)
 	}
-	keyID, retires, err := o.MintUnder(ctx)
+	keyID, retires, err := o.mintUnder(ctx)
 	if err != nil {
 		return macaroon.Macaroon{}, fmt.Errorf("rootkey: mint: key to mint under: %w", err)
 	}
 	return mintRules{time.Now, o.MaxLifetime, o.Recorder}.mint(ctx, r, keyID, retires, grant, caveats)
+}
+
+func (o *RemoteOptions) mintUnder(ctx context.Context) (keyID string, retires time.Time, err error) {
+	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
+	defer cancel()
+	return o.MintUnder(ctx)
 }
 
 // RootSignature gives the signature of an identifier, by the signer or from the cache;

@@ -255,6 +255,17 @@ func TestRemoteTimesOut(t *testing.T) {
 		_, _, err = r.RootSignature(ctx, identifier(t, "k"))
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.Equal(t, 4*time.Second, time.Since(start))
+
+		// Asking for the key to mint under is a call, too.
+		r = remote(t, service, rootkey.RemoteOptions{Timeout: 3 * time.Second,
+			MintUnder: func(ctx context.Context) (string, time.Time, error) {
+				<-ctx.Done()
+				return "", time.Time{}, ctx.Err()
+			}})
+		start = time.Now()
+		_, err = r.Mint(t.Context(), macaroon.Grant{}, soon)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, 3*time.Second, time.Since(start))
 	})
 }
 
