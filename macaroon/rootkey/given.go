@@ -22,8 +22,8 @@ import (
 //
 //	openssl rand 32
 //
-// FromKeys refuses shorter ones, one repeated byte, and bytes that are all printable ASCII: a
-// text, in hex or base64 perhaps, that somebody forgot to decode. It refuses a key that is there
+// FromKeys refuses shorter ones, one repeated byte, and bytes that are all printable ASCII, spaces and
+// newlines: a text, in hex or base64 perhaps, that somebody forgot to decode. It refuses a key that is there
 // twice, and to make a keyring of none. The keys are used, not kept. Of options, MaxLifetime
 // and Recorder matter. All problems are reported together.
 //
@@ -44,7 +44,7 @@ func FromKeys(keys [][]byte, options Options) (*Keyring, error) {
 		case set.find(k.id) >= 0:
 			problems = append(problems, fmt.Errorf("key %d: it is there twice", i))
 		case i > 0:
-			k.stops = now
+			k.stops = ever
 		}
 		set.keys = append(set.keys, k)
 	}
@@ -57,6 +57,10 @@ func FromKeys(keys [][]byte, options Options) (*Keyring, error) {
 	r.place(set, 0)
 	return &Keyring{r}, nil
 }
+
+// ever is when a given key began to mint, or stopped: before any instant to which a clock may be set
+// back, since what was given stays as it is.
+var ever = time.Unix(0, 0).UTC()
 
 func givenKey(material []byte, now time.Time) (*key, error) {
 	if len(material) < materialSize {
@@ -71,7 +75,7 @@ func givenKey(material []byte, now time.Time) (*key, error) {
 	return &key{
 		id:       strings.ToLower(keyIDs.EncodeToString(id[:8])),
 		created:  now,
-		mints:    now,
+		mints:    ever,
 		material: redact.New[[materialSize]byte](), // which is for stores
 		derived:  redact.Hide(derived),
 	}, nil

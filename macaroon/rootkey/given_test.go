@@ -98,6 +98,7 @@ func TestFromKeysRefuses(t *testing.T) {
 		"31 bytes":  {[][]byte{random(1), random(1)[:31]}, "key 1: 31 bytes"},
 		"zeros":     {[][]byte{make([]byte, 32)}, "key 0: one repeated"},
 		"a text":    {[][]byte{[]byte(strings.Repeat("0123456789abcdef", 4))}, "key 0: one repeated byte, or all printable"},
+		"its line":  {[][]byte{[]byte(strings.Repeat("0123456789abcdef", 4) + "\r\n")}, "key 0: one repeated byte, or all printable"},
 		"twice":     {[][]byte{random(1), random(2), random(1)}, "key 2: it is there twice"},
 		"an option": {[][]byte{random(1)}, "MaxLifetime: negative"},
 	} {
@@ -151,5 +152,18 @@ func TestGivenKeysStay(t *testing.T) {
 		require.NoError(t, err)
 		conditions, _ := written(t, m)
 		require.Len(t, conditions, 2, "cut to MaxLifetime")
+	})
+}
+
+// A machine may start with a clock that is ahead, and hear of it later. What was given has no
+// beginning that could then lie in the future.
+func TestGivenKeysMintWhateverTheClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := given(t, random(1), random(2))
+		id := keyID(t, mint(t, k))
+		rootkey.SetWall(k, func() time.Time { return time.Now().Add(-30 * 24 * time.Hour) })
+		require.False(t, knows(t, k, identifier(t, "aaaaaaaaaaaaa")), "a stranger's, for which keys are looked at again")
+		require.Equal(t, id, keyID(t, mint(t, k)))
+		require.ElementsMatch(t, []rootkey.State{rootkey.Minting, rootkey.Verifying}, states(list(t, k)))
 	})
 }

@@ -105,7 +105,7 @@ func weak(material []byte) bool {
 	alike, text := true, true
 	for _, c := range material {
 		alike = alike && c == material[0]
-		text = text && c >= ' ' && c <= '~'
+		text = text && (c >= ' ' && c <= '~' || c >= '\t' && c <= '\r') // with the newline of its file
 	}
 	return alike || text
 }
