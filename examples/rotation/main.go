@@ -98,12 +98,15 @@ func main() {
 	}
 	verify(ctx, both, "it is back", orders.mint(ctx, "the web shop, later"))
 
-	fmt.Println("\nThe key that seals the others changes: all open under both, one seals anew, the old one goes.")
+	fmt.Println("\nThe key that seals the others changes: all open under both, then all seal under the new one, then the old one goes.")
 	next := newKEK()
-	cautious := start(ctx, "billing", path, next.AlsoOpens(kek))
-	check(orders.store.Rewrap(ctx, next))
+	meanwhile, stop := context.WithCancel(ctx)
+	start(meanwhile, "billing", path, kek.AlsoOpens(next)) // and so orders
+	stop()
+	sealing := start(ctx, "billing", path, next.AlsoOpens(kek))
+	check(sealing.store.Rewrap(ctx, next))
 	after := start(ctx, "orders", path, next)
-	verify(ctx, []*process{cautious, after}, "before and after", after.mint(ctx, "the web shop, sealed anew"))
+	verify(ctx, []*process{sealing, after}, "before and after", after.mint(ctx, "the web shop, sealed anew"))
 	_, err := rootkey.Open(ctx, newStore(open(path), kek), hasty)
 	fmt.Println("  under the old one nothing opens:", errors.Is(err, seal.ErrOpen))
 }

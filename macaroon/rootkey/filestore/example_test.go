@@ -45,8 +45,8 @@ func Example() {
 	// Output: known in the next run: true <nil>
 }
 
-// To change the passphrase, every process is first given both, with the old one in
-// front; then one of them seals the file anew; then the old one goes.
+// To change the passphrase, every process is first given both, the old one in front and then the new
+// one; then one of them seals the file anew; then the old one goes. See package seal.
 func ExampleStore_Rewrap() {
 	ctx := context.Background()
 	dir, err := os.MkdirTemp("", "filestore")
@@ -59,21 +59,25 @@ func ExampleStore_Rewrap() {
 	next, err := seal.NewPassphrase([]byte("A year has thirteen moons, not twelve"))
 	check(err)
 
-	store, err := filestore.New(path, former.AlsoOpens(next), filestore.Options{})
-	check(err)
-	_, err = rootkey.Open(ctx, store, rootkey.Options{})
-	check(err)
-	check(store.Rewrap(ctx, next))
-
-	for _, sealer := range []*seal.Sealer{former, next} {
+	start := func(sealer *seal.Sealer) *filestore.Store {
 		store, err := filestore.New(path, sealer, filestore.Options{})
 		check(err)
-		_, _, found, err := store.Load(ctx, "")
-		fmt.Println(found, err != nil)
+		_, err = rootkey.Open(ctx, store, rootkey.Options{})
+		fmt.Println("opens:", err == nil)
+		return store
 	}
+	start(former)
+	start(former.AlsoOpens(next))
+	store := start(next.AlsoOpens(former))
+	check(store.Rewrap(ctx, next))
+	start(next)
+	start(former)
 	// Output:
-	// false true
-	// true false
+	// opens: true
+	// opens: true
+	// opens: true
+	// opens: true
+	// opens: false
 }
 
 func check(err error) {

@@ -130,10 +130,11 @@ func (s *Store) Swap(ctx context.Context, known string, records map[string][]byt
 // Rewrap seals the file anew, as to does, and from then on the store uses to. All
 // keys go over in one step. The version changes, the records don't.
 //
-// Other processes must be able to open the file before and after: give them sealers
-// that do (see [seal.Sealer.AlsoOpens]) before one of them calls Rewrap, and take the
-// old one away later. It may be called again, by each of them. After an error the file
-// may be sealed either way; the store opens it.
+// It is the third of the four steps in the documentation of package seal: by then every other
+// process has to seal as to does, and to open what was sealed before.
+//
+// It may be called again, by each of them. After an error the file may be sealed either
+// way; the store opens it.
 func (s *Store) Rewrap(ctx context.Context, to *seal.Sealer) error {
 	if to == nil {
 		return s.failed("rewrapping", errors.New("no sealer"))

@@ -240,6 +240,30 @@ func TestRewrap(t *testing.T) {
 	requireHolds(t, other, keys(8))
 }
 
+// The four steps to another key: of processes that have and have not taken the next yet, each opens what
+// the others wrote.
+func TestRewrapWithoutAnOutage(t *testing.T) {
+	path, before, after := newPath(t), sealer(t, 1), sealer(t, 2)
+	steps := []*seal.Sealer{before, before.AlsoOpens(after), after.AlsoOpens(before), after}
+	for i := range len(steps) - 1 {
+		former, next := open(t, path, steps[i]), open(t, path, steps[i+1])
+		if steps[i+1] == after {
+			rewraps := open(t, path, steps[i])
+			require.NoError(t, rewraps.Rewrap(t.Context(), after))
+			requireHolds(t, former, keys(4))
+			put(t, former, keys(5))
+			requireHolds(t, rewraps, keys(5))
+			requireHolds(t, next, keys(5))
+		}
+		for n, s := range []*filestore.Store{former, next, former, next, former} {
+			put(t, s, keys(n))
+			requireHolds(t, former, keys(n))
+			requireHolds(t, next, keys(n))
+		}
+	}
+	requireError(t, open(t, path, before), "", seal.ErrOpen)
+}
+
 func TestRewrapBesideReaders(t *testing.T) {
 	path := newPath(t)
 	a, b := sealer(t, 1), sealer(t, 2)

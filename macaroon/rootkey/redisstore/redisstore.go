@@ -195,12 +195,8 @@ func (s *Store) swap(ctx context.Context, sealer *seal.Sealer, known string, rec
 // Rewrap seals all keys anew under to, in one step, and goes on with it. The set has a
 // new version then, so that every process reads it soon. If others go on writing it tries until ctx ends.
 //
-// Before that every process must be able to open what either seals, and after it the
-// old key can go:
-//
-//	first, in every process:    kek = newKey.AlsoOpens(oldKey)
-//	then, in one of them:       store.Rewrap(ctx, newKey)
-//	then, in every process:     kek = newKey
+// It is the third of the four steps in the documentation of package seal: by then every other
+// process has to seal as to does, and to open what was sealed before.
 //
 // After an error it may or may not have happened, as with Swap. The Store then opens both,
 // seals as before, and Rewrap may be called again. Of two calls at once the second fails.

@@ -12,9 +12,16 @@
 // still can do is take records away, and put back those that stood in the same place
 // before.
 //
-// To change the key without an outage, first give every process a sealer that opens
-// under both (see [Sealer.AlsoOpens]), then have the store seal everything anew (its
-// method Rewrap), then drop the old key.
+// # Another key
+//
+// Any process may write at any time, and all have to open what it wrote. So it takes four
+// steps to change the key without an outage. Each begins when the one before has been done
+// everywhere.
+//
+//	oldKey.AlsoOpens(newKey)       in every process, which goes on sealing as before
+//	newKey.AlsoOpens(oldKey)       in every process, since all can open that by now
+//	store.Rewrap(ctx, newKey)      in one of them, for what nobody has written since
+//	newKey                         in every process
 //
 // # Format
 //

@@ -82,7 +82,7 @@ func NewPassphrase(passphrase []byte) (*Sealer, error) {
 func InsecurePlaintext() *Sealer { return &Sealer{[]form{plain{}}} }
 
 // AlsoOpens gives a Sealer that seals as s does, and opens what s or any of others
-// opens. It is for the time between two keys. Where one of others is
+// opens. It is for the time between two keys; see the package documentation. Where one of others is
 // [InsecurePlaintext], for that time anybody who can write to the store can put in keys of his own.
 func (s *Sealer) AlsoOpens(others ...*Sealer) *Sealer {
 	if s == nil || len(s.forms) == 0 {

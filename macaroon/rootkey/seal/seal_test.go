@@ -37,23 +37,26 @@ func Example() {
 	// true
 }
 
-// Between two keys: first every process can open under both, then all is sealed
-// anew, then the old key goes.
+// Between two keys: in each step, processes that are a step further and others open what either seals.
 func ExampleSealer_AlsoOpens() {
 	before, _ := seal.NewPassphrase([]byte("what everybody has known for years"))
 	kek := sha256.Sum256([]byte("of course it comes from a secrets manager"))
 	after, _ := seal.NewKey(kek[:])
 
-	old, _ := before.Seal("orders", "mfrggzdfmztwq", []byte("root key"))
-	both := after.AlsoOpens(before)
-	plaintext, err := both.Open("orders", "mfrggzdfmztwq", old)
-	fmt.Printf("%s %v\n", plaintext, err)
-	anew, _ := both.Seal("orders", "mfrggzdfmztwq", plaintext)
-	plaintext, err = after.Open("orders", "mfrggzdfmztwq", anew)
-	fmt.Printf("%s %v\n", plaintext, err)
+	steps := []*seal.Sealer{before, before.AlsoOpens(after), after.AlsoOpens(before), after}
+	for i := range len(steps) - 1 {
+		former, next := steps[i], steps[i+1]
+		sealed, _ := next.Seal("orders", "mfrggzdfmztwq", []byte("root key"))
+		plaintext, err := former.Open("orders", "mfrggzdfmztwq", sealed)
+		fmt.Printf("%s %v, ", plaintext, err)
+		sealed, _ = former.Seal("orders", "mfrggzdfmztwq", []byte("root key"))
+		plaintext, err = next.Open("orders", "mfrggzdfmztwq", sealed)
+		fmt.Printf("%s %v\n", plaintext, err)
+	}
 	// Output:
-	// root key <nil>
-	// root key <nil>
+	// root key <nil>, root key <nil>
+	// root key <nil>, root key <nil>
+	// root key <nil>, root key <nil>
 }
 
 // key makes a sealer of a key, one for each n.
