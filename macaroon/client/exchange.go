@@ -73,7 +73,7 @@ func (e *exchange) token() (string, error) {
 }
 
 // errPath: services take such a path for no fact at all, so that the answer would be 403.
-var errPath = errors.New("client: no token can be narrowed to a path that can be read in several ways: it has encoded dots or slashes, or empty segments")
+var errPath = errors.New("client: no token can be narrowed to a path that can be read in several ways, with encoded dots or slashes or empty segments, or that is longer than 8 KiB")
 
 // caveats narrows a token to this request.
 func (e *exchange) caveats(expiry *term) ([]macaroon.Caveat, error) {

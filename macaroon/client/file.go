@@ -53,12 +53,16 @@ type content struct {
 	failed error // why what the file holds now is not this
 }
 
+func (c *content) old() bool { return time.Since(c.looked) >= lookEvery }
+
 func (f *file) Wallet(context.Context, string) (macaroon.Wallet, error) {
 	current := f.current.Load()
-	if time.Since(current.looked) >= lookEvery && f.reading.TryLock() {
+	if current.old() && f.reading.TryLock() {
 		defer f.reading.Unlock()
-		current = f.look(current)
-		f.current.Store(current)
+		if current = f.current.Load(); current.old() { // nobody has looked meanwhile
+			current = f.look(current)
+			f.current.Store(current)
+		}
 	}
 	if current.failed != nil && expired(current.wallet, 0, time.Now()) {
 		return macaroon.Wallet{}, current.failed
