@@ -21,7 +21,9 @@ import (
 //
 // whose value changes with the state of any key at that instant, also when a
 // state changes merely because time passes, and never returns to a value used
-// before. It is read at each decision. An error makes the decision undecided. A
+// before. It is read at each decision. An error makes the decision undecided. What
+// such a source gives for an identifier is kept while the value stays the same, so it
+// must not depend on anything else, such as what a context carries. A
 // method of this name with another signature is not noticed; and a type that
 // embeds a source inherits its Epoch, which may know less than the outer type does.
 type Source = macaroon.Source
@@ -30,8 +32,8 @@ type Source = macaroon.Source
 // wrote, and what its minter granted, from authenticated knowledge: that a token
 // is foreign is a property of its source and never guessed from its bytes. The
 // rules of [macaroon.Source] hold, and it may have an Epoch likewise. The grant is
-// only read, and kept as long as the decision; the source must not change its
-// slices.
+// only read, and not beyond the decision but as a copy; the source must not change its
+// slices meanwhile.
 type ForeignSource interface {
 	ForeignRootSignature(ctx context.Context, identifier string) (sig [32]byte, grant ForeignGrant, found bool, err error)
 }
