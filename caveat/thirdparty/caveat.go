@@ -4,6 +4,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"slices"
 	"strconv"
 	"strings"
@@ -141,6 +143,12 @@ func (c Caveat) seal() (caveatID string, rootKey []byte, err error) {
 
 // String says where the third party is. It does not tell the condition, which is only for the third party.
 func (c Caveat) String() string { return "third-party caveat for " + quote(c.party.Location) }
+
+// Format writes what String gives, whatever the verb.
+func (c Caveat) Format(f fmt.State, _ rune) { io.WriteString(f, c.String()) }
+
+// LogValue gives what String gives.
+func (c Caveat) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
 // needDeclared begins the condition of a caveat that asks for attributes.
 const needDeclared = "need-declared"

@@ -185,7 +185,13 @@ func TestCaveatHasNoCondition(t *testing.T) {
 	require.ErrorContains(t, err, "only the minter")
 	_, err = m.Attenuate(c)
 	require.NoError(t, err)
-	require.Equal(t, `third-party caveat for "https://id.example"`, c.String())
+
+	// The condition is for the third party alone.
+	const want = `third-party caveat for "https://id.example"`
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d"} {
+		require.Equal(t, want, fmt.Sprintf(verb, c))
+	}
+	require.Equal(t, want, c.LogValue().String())
 }
 
 // The identifier records what the minter's caveat asks for.

@@ -36,11 +36,25 @@ func (t Token) Format(f fmt.State, _ rune) { io.WriteString(f, t.String()) }
 // LogValue gives what String gives.
 func (t Token) LogValue() slog.Value { return slog.StringValue(t.String()) }
 
-// Challenge is what a third party said about an interaction.
+// Challenge is what a third party said about an interaction. It prints as where that is: the rest may hold secrets.
 type Challenge struct {
 	session *session
 	info    json.RawMessage
 }
+
+// String tells where the third party is, and nothing that it said.
+func (c Challenge) String() string {
+	if c.session == nil {
+		return "zero challenge"
+	}
+	return "challenge of " + quote(c.Location())
+}
+
+// Format writes what String gives, whatever the verb.
+func (c Challenge) Format(f fmt.State, _ rune) { io.WriteString(f, c.String()) }
+
+// LogValue gives what String gives.
+func (c Challenge) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
 // Location is where the third party is.
 func (c Challenge) Location() string { return c.session.place.location }

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"strings"
 
 	"github.com/amaretti-go/amaretti/macaroon"
@@ -71,6 +72,9 @@ type BakeryMacaroon struct {
 	// caveat id. Before version 3 there are none.
 	Payloads map[string]string
 }
+
+// LogValue describes m without its signature, which log/slog would otherwise have MarshalJSON write.
+func (m BakeryMacaroon) LogValue() slog.Value { return m.Macaroon.LogValue() }
 
 // wrapped is the JSON of version 3.
 type wrapped struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -119,19 +120,58 @@ func TestZeroValues(t *testing.T) {
 	require.Error(t, err)
 }
 
-// What proves who asks does not print.
+// What proves who asks does not print, nor what a third party gives for it.
 func TestSecretsDoNotPrint(t *testing.T) {
-	identity, err := as("swordfish")(t.Context(), home)
+	const password = "swordfish"
+	identity, err := as(password)(t.Context(), home)
 	require.NoError(t, err)
 	identity.Name = "ann"
-	for _, value := range []any{identity, &identity, dischargehttp.Token{Kind: "agent", Value: "swordfish"}, &dischargehttp.Token{Value: "swordfish"}} {
-		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
-			require.NotContains(t, fmt.Sprintf(verb, value), "swordfish")
-		}
-		var log strings.Builder
-		slog.New(slog.NewTextHandler(&log, nil)).Info("x", "value", value)
-		require.NotContains(t, log.String(), "swordfish")
+	token := newOrders(t).wallet(t).Primary()
+	binary, err := token.MarshalBinary()
+	require.NoError(t, err)
+	sig := string(binary[len(binary)-32:])
+	secrets := []string{password, sig, rawURL64(sig)}
+
+	values := []any{
+		identity, &identity, dischargehttp.Token{Kind: "agent", Value: password}, &dischargehttp.Token{Value: password},
+		dischargehttp.BakeryMacaroon{Macaroon: token}, &dischargehttp.BakeryMacaroon{Macaroon: token}, dischargehttp.Challenge{},
 	}
+	h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusUnauthorized)
+		io.WriteString(w, `{"Code": "interaction required", "Info": {"InteractionMethods": {"signature": {"wait": "`+password+`"}}}}`)
+	})
+	c := newClient(t, dischargehttp.ClientOptions{Base: inProcess(h), Identity: as(password), Interactors: []dischargehttp.Interactor{
+		interactor(func(challenge dischargehttp.Challenge) { values = append(values, challenge, &challenge) }),
+	}}, home)
+	_, err = c.Discharge(t.Context(), newOrders(t).wallet(t, plain("x", home)))
+	require.Error(t, err)
+	require.Len(t, values, 9)
+
+	for _, value := range values {
+		var said strings.Builder
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+			fmt.Fprintf(&said, verb, value)
+		}
+		for _, h := range []slog.Handler{slog.NewTextHandler(&said, nil), slog.NewJSONHandler(&said, nil)} {
+			slog.New(h).Info("x", "value", value)
+		}
+		for _, secret := range secrets {
+			require.NotContains(t, said.String(), secret, "%T", value)
+			require.NotContains(t, said.String(), fmt.Sprint([]byte(secret)), "%T", value)
+			require.NotContains(t, said.String(), fmt.Sprintf("%x", secret), "%T", value)
+		}
+	}
+}
+
+// interactor is told of the challenge, and gives up.
+type interactor func(dischargehttp.Challenge)
+
+func (interactor) Kind() string { return "signature" }
+
+func (i interactor) Interact(_ context.Context, challenge dischargehttp.Challenge) (dischargehttp.Token, error) {
+	i(challenge)
+	return dischargehttp.Token{}, errors.New("given up")
 }
 
 // signature is an interaction that an application made itself: who asks signs, here by writing backwards.
