@@ -118,10 +118,14 @@ func (u UnverifiedCaveats) Len() int { return len(u.list) }
 func (u UnverifiedCaveats) At(i int) UnverifiedCaveat { return UnverifiedCaveat(u.list[i]) }
 
 // Condition gives the condition of a first-party caveat; ok is false for a
-// third-party one. Like an index, i must be within 0 and Len()-1.
+// third-party one, which has none: its id, which may be any text, is not given. Like an
+// index, i must be within 0 and Len()-1.
 func (u UnverifiedCaveats) Condition(i int) (condition string, ok bool) {
 	c := &u.list[i]
-	return c.ID, c.VerificationID == ""
+	if c.VerificationID != "" {
+		return "", false
+	}
+	return c.ID, true
 }
 
 // All ranges over the caveats and their indices.

@@ -260,3 +260,14 @@ func FuzzOracle(f *testing.F) {
 		require.NoError(t, slice[0].Verify(key, anything, slice[1:]))
 	})
 }
+
+// The id of a third party's caveat, which may be any text, is nobody's condition.
+func TestConditionOfEachCaveat(t *testing.T) {
+	caveats := mustNew(t, "key", "id", "", macaroon.Condition("allow *"), thirdParty("time-before 2000-01-01T00:00:00Z")).Inspect().Caveats()
+	condition, ok := caveats.Condition(0)
+	require.True(t, ok)
+	require.Equal(t, "allow *", condition)
+	condition, ok = caveats.Condition(1)
+	require.False(t, ok)
+	require.Empty(t, condition)
+}
