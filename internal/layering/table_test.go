@@ -21,6 +21,7 @@ var floors = map[string]int{
 	"macaroon/rootkey/sqlstore":   2,
 	"macaroon/rootkey/redisstore": 2,
 	"caveat/thirdparty":           2,
+	"internal/expiry":             2,
 
 	"verifier":                        3,
 	"macaroon/rootkey/storetest":      3,

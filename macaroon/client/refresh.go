@@ -135,7 +135,7 @@ func (r *refreshed) land(k *kept, f *flight, asked time.Time) {
 		return
 	}
 	life := r.atMost
-	if end, expires := expiry(f.wallet, 0); expires {
+	if end, expires := earliest(f.wallet, 0); expires {
 		life = max(0, min(life, end.Sub(asked))) // the clock may have been set meanwhile
 	}
 	k.wallet, k.failed = f.wallet, nil

@@ -4,10 +4,10 @@ import (
 	"context"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/amaretti-go/amaretti/caveat"
+	"github.com/amaretti-go/amaretti/internal/expiry"
 	"github.com/amaretti-go/amaretti/internal/origin"
 	"github.com/amaretti-go/amaretti/macaroon"
 )
@@ -99,21 +99,15 @@ func refused(r *Refusal) error {
 // what is sent then arrives in time.
 func keepUntil(m macaroon.Macaroon, asked time.Time) time.Time {
 	until := asked.Add(maxKept)
-	for _, c := range m.Inspect().Caveats().All() {
-		text, found := strings.CutPrefix(c.ID, "time-before ")
-		if !found || c.ThirdParty() {
-			continue
-		}
-		expiry, err := caveat.Time.Parse(text)
-		if err != nil {
-			return time.Time{}
-		}
-		if life := expiry.Sub(asked); life > 0 {
-			expiry = expiry.Add(-min(life/4, maxMargin))
-		}
-		if expiry.Before(until) {
-			until = expiry
-		}
+	end, expires := expiry.Of(m.Inspect())
+	if !expires {
+		return until
+	}
+	if life := end.Sub(asked); life > 0 {
+		end = end.Add(-min(life/4, maxMargin))
+	}
+	if end.Before(until) {
+		return end
 	}
 	return until
 }
