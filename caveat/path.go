@@ -68,13 +68,10 @@ func matches(pattern, path string) bool {
 // everybody else who does. It reports false too for a path of more than 8 KiB. A path that is canonical already is
 // returned as it is, without an allocation.
 func CanonicalPath(escaped string) (string, bool) {
-	if len(escaped) > longestFact {
-		return "", false
-	}
-	if canonical(escaped, forPath) {
+	if validPath(escaped) {
 		return escaped, true
 	}
-	if !strings.HasPrefix(escaped, "/") {
+	if len(escaped) > longestFact || !strings.HasPrefix(escaped, "/") {
 		return "", false
 	}
 	return canonicalize(escaped, forPath)
@@ -116,6 +113,7 @@ var (
 
 func validPattern(s string) bool     { return canonical(s, forResourcePattern) }
 func validPathPattern(s string) bool { return canonical(s, forPathPattern) }
+func validPath(s string) bool        { return len(s) <= longestFact && canonical(s, forPath) }
 func validResource(s string) bool    { return len(s) <= longestFact && canonical(s, forResource) }
 
 // canonical reports whether s is in the canonical form of its dialect, in one pass.

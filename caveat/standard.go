@@ -75,7 +75,7 @@ func allowHolds(req *Request, list string) bool {
 }
 
 func pathHolds(req *Request, patterns string) bool {
-	if !canonical(req.Path, forPath) {
+	if !validPath(req.Path) {
 		return false
 	}
 	for rest := patterns; ; {
