@@ -12,8 +12,8 @@ import (
 // wait, and then gives an empty batch. If the feed can't continue from the cursor, because
 // the cursor is zero, older than what is kept, or from another log, it gives all there is,
 // as a full batch. Whatever was revoked before the call is in what the feed gives, now or
-// from earlier cursors: that is what makes a [List] as fresh as its last question. It must
-// heed ctx and be safe for concurrent use.
+// from earlier cursors: that is what makes a [List] as fresh as its last question. The batch
+// is the caller's. Changes must heed ctx and be safe for concurrent use.
 type Feed interface {
 	Changes(ctx context.Context, after Cursor, wait time.Duration) (Batch, error)
 }

@@ -12,20 +12,22 @@ import (
 // Run fills the list and keeps it fresh until ctx ends, and then returns ctx.Err(). What
 // the feed fails in is logged and tried again. Several may run; they take turns.
 func (l *List) Run(ctx context.Context) error {
-	failed := false
+	failed, breath := false, min(l.bound/16, maxPause)
 	for ctx.Err() == nil {
 		began := time.Now()
-		moved, err := l.refresh(ctx)
+		news, err := l.refresh(ctx)
 		var pause time.Duration
 		switch {
 		case ctx.Err() != nil:
 		case err != nil:
 			l.log(ctx, slog.LevelWarn, "revocations can't be followed", slog.Any("error", err))
-			pause = l.bound/16 + rand.N(l.bound/16+1)
+			pause = breath + rand.N(breath+1)
 		case failed:
 			l.log(ctx, slog.LevelInfo, "revocations are followed again")
-		case !moved && time.Since(began) < l.bound/64:
-			pause = l.bound / 16 // a feed that does not wait is not to be asked without end
+		case !news && time.Since(began) < l.bound/64:
+			// A feed that does not wait is not to be asked without end, nor one that gives all
+			// there is each time, as two logs behind one address do.
+			pause = breath
 		}
 		failed = err != nil
 		sleep(ctx, pause)
@@ -60,17 +62,27 @@ var (
 	errGap  = errors.New("revocation: the feed left out a change")
 )
 
-// maxPatience is how long all there is may take.
-const maxPatience = 2 * time.Minute
+const (
+	// maxPatience is how long all there is may take.
+	maxPatience = 2 * time.Minute
 
-// refresh asks and applies the answer. moved tells whether that was another place in the
-// log than the one known.
-func (l *List) refresh(ctx context.Context) (moved bool, err error) {
+	// maxPause keeps pauses short, however long the bound: while nothing is known, no decision
+	// is made.
+	maxPause = 4 * time.Second
+)
+
+// refresh asks and applies the answer. news tells whether that was a change, rather than
+// nothing or everything.
+func (l *List) refresh(ctx context.Context) (news bool, err error) {
 	if l.feed == nil {
 		return false, errZero
 	}
-	l.asking.Lock()
-	defer l.asking.Unlock()
+	select {
+	case l.asking <- struct{}{}:
+		defer func() { <-l.asking }()
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
 	// A question that gets no answer leaves time for another within the bound, and that one
 	// does not wait for news. But a long answer may take as long as it takes, so that patience grows.
 	wait, patience := l.bound/4, l.bound/2
@@ -93,17 +105,17 @@ func (l *List) refresh(ctx context.Context) (moved bool, err error) {
 		l.failed, l.after = true, Cursor{}
 		return false, err
 	}
-	moved = b.To != l.after
+	silent := !l.tells(l.current.Load())
 	l.failed, l.patience, l.after = false, 0, b.To
 	l.current.Store(&state{next, asked})
 	l.expire(asked)
 	switch {
-	case b.Full:
+	case b.Full, silent:
 		l.news.publish(nil)
 	case len(b.Changes) > 0:
 		l.news.publish(b.Changes)
 	}
-	return moved, nil
+	return !b.Full && len(b.Changes) > 0, nil
 }
 
 // ask guards against a feed, which may be other people's code: Run has nobody above it.

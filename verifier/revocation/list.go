@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -55,8 +54,8 @@ type List struct {
 	current atomic.Pointer[state] // nil until it is filled
 	news    news
 
-	asking   sync.Mutex    // one question at a time; what follows is under it
-	after    Cursor        // what the next one asks for
+	asking   chan struct{} // of one: who is in it asks; what follows is theirs
+	after    Cursor        // what the next question asks for
 	failed   bool          // the last one
 	patience time.Duration // with the next one
 	expiry   *time.Timer   // tells the news that the bound has passed
@@ -90,17 +89,22 @@ func NewList(feed Feed, bound time.Duration, options Options) (*List, error) {
 	if options.Skew == 0 {
 		options.Skew = defaultSkew
 	}
-	return &List{feed: feed, bound: bound, options: options, hash: newHasher()}, nil
+	return &List{feed: feed, bound: bound, options: options, hash: newHasher(), asking: make(chan struct{}, 1)}, nil
 }
 
 // Revoked reports whether a token is revoked, as a [verifier.Revocations] does. The error is
 // [ErrStale].
 func (l *List) Revoked(t verifier.Revocable) (bool, error) {
 	s := l.current.Load()
-	if s == nil || s.age() > l.bound && !l.options.InsecureServeStale {
+	if !l.tells(s) {
 		return false, ErrStale
 	}
 	return s.revoked(t, l.options.Skew), nil
+}
+
+// tells reports whether what is known may be gone by.
+func (l *List) tells(s *state) bool {
+	return s != nil && (s.age() <= l.bound || l.options.InsecureServeStale)
 }
 
 // Age tells how old what the list knows may be, for metrics. filled is false until it

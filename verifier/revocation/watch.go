@@ -7,8 +7,8 @@ import (
 )
 
 // Changed gives a channel that is closed when the list may answer differently from now:
-// something was revoked, or is no longer, or the list is older than its bound. Any number
-// may wait; none keeps the list waiting. It is what
+// something was revoked, or is no longer, or the list is older than its bound, or is so no
+// more. Any number may wait; none keeps the list waiting. It is what
 // [verifier.Verifier.RevocationsChanged] gives; see there how to end what is open.
 func (l *List) Changed() <-chan struct{} { return l.news.latest().told }
 
@@ -16,8 +16,8 @@ func (l *List) Changed() <-chan struct{} { return l.news.latest().told }
 // effect: for those who would find what is open by what was revoked, rather than look at
 // everything. It ends with ctx.
 //
-// Nil means that anything may have changed: everything was loaded anew, or the list is older than its
-// bound, or the loop took so long that it was left behind. Any number may watch; none
+// Nil means that anything may have changed: everything was loaded anew, or the list is older
+// than its bound or is so no more, or the loop took so long that it was left behind. Any number may watch; none
 // keeps the list waiting. They share the changes, which are to be read only.
 //
 //	for changes := range list.Watch(ctx) {

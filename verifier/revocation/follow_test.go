@@ -1,0 +1,140 @@
+package revocation_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/amaretti-go/amaretti/macaroon/rootkey"
+	"github.com/amaretti-go/amaretti/verifier"
+	"github.com/amaretti-go/amaretti/verifier/revocation"
+)
+
+// feedFunc is a feed that is a function.
+type feedFunc func(context.Context, revocation.Cursor, time.Duration) (revocation.Batch, error)
+
+func (f feedFunc) Changes(ctx context.Context, after revocation.Cursor, wait time.Duration) (revocation.Batch, error) {
+	return f(ctx, after, wait)
+}
+
+// TestFeedThatNeverSettles: one that has something else to say at once, each time, is not
+// asked without end, and what it says is known.
+func TestFeedThatNeverSettles(t *testing.T) {
+	first, second := revocation.NewMemory(nil), revocation.NewMemory(nil)
+	require.NoError(t, first.Revoke(t.Context(), revocation.Key("k"), time.Time{}, ""))
+	require.NoError(t, second.Revoke(t.Context(), revocation.Key("k"), time.Time{}, ""))
+	for name, answer := range map[string]func(ctx context.Context, i int, after revocation.Cursor, wait time.Duration) (revocation.Batch, error){
+		"two logs behind one address": func(ctx context.Context, i int, after revocation.Cursor, wait time.Duration) (revocation.Batch, error) {
+			return []*revocation.Memory{first, second}[i%2].Changes(ctx, after, wait)
+		},
+		"all there is each time": func(ctx context.Context, _ int, _ revocation.Cursor, wait time.Duration) (revocation.Batch, error) {
+			return first.Changes(ctx, revocation.Cursor{}, wait)
+		},
+		"another mark each time": func(ctx context.Context, i int, after revocation.Cursor, _ time.Duration) (revocation.Batch, error) {
+			if (after == revocation.Cursor{}) {
+				return first.Changes(ctx, after, 0)
+			}
+			to := after
+			to.Mark = uint64(i)
+			return revocation.Batch{From: after, To: to}, nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, stop := context.WithCancel(t.Context())
+				defer stop()
+				questions := 0
+				list, err := revocation.NewList(feedFunc(func(ctx context.Context, after revocation.Cursor, wait time.Duration) (revocation.Batch, error) {
+					if questions++; questions > 10_000 {
+						stop()
+					}
+					return answer(ctx, questions, after, wait)
+				}), bound, revocation.Options{})
+				require.NoError(t, err)
+				go list.Run(ctx)
+				for range 100 {
+					time.Sleep(bound)
+					revoked, err := list.Revoked(verifier.Revocable{KeyID: "k"})
+					require.NoError(t, err)
+					require.True(t, revoked)
+				}
+				require.Less(t, questions, 2000)
+			})
+		})
+	}
+}
+
+// TestFirstQuestionFails: however long the bound, a feed that is not there yet when a service
+// starts is asked again soon, since until then nothing is decided.
+func TestFirstQuestionFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		f := &faulty{Feed: revocation.NewMemory(nil)}
+		fault := func(context.Context, revocation.Batch) (revocation.Batch, error) {
+			return revocation.Batch{}, errors.New("starting")
+		}
+		f.fault.Store(&fault)
+		s := newServiceWithin(t, 24*time.Hour, rootkey.InMemory(), f, revocation.Options{})
+		token := s.mint(t, "billing")
+		go s.list.Run(ctx)
+		time.Sleep(time.Minute)
+		require.Equal(t, "revocation-unknown", s.decide(t, token))
+		f.fault.Store(nil)
+		time.Sleep(10 * time.Second)
+		require.Empty(t, s.decide(t, token))
+	})
+}
+
+// TestRefreshHeedsItsContext: also while another question waits for its answer.
+func TestRefreshHeedsItsContext(t *testing.T) {
+	asked := make(chan struct{}, 1)
+	list, err := revocation.NewList(feedFunc(func(ctx context.Context, _ revocation.Cursor, _ time.Duration) (revocation.Batch, error) {
+		asked <- struct{}{}
+		<-ctx.Done()
+		return revocation.Batch{}, ctx.Err()
+	}), time.Hour, revocation.Options{})
+	require.NoError(t, err)
+	go list.Run(t.Context())
+	<-asked
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	refreshed := make(chan error, 1)
+	go func() { refreshed <- list.Refresh(ctx) }()
+	select {
+	case err := <-refreshed:
+		require.ErrorIs(t, err, context.Canceled)
+	case <-time.After(10 * time.Second):
+		t.Fatal("it waits for the other one")
+	}
+}
+
+// TestChangedWhenTheFeedIsBack: a list that could not tell, and then can, answers differently,
+// though nothing was revoked.
+func TestChangedWhenTheFeedIsBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := filled(t, now{revocation.NewMemory(nil)})
+		token := s.mint(t, "billing")
+		time.Sleep(bound + time.Second)
+		changed := s.list.Changed()
+		require.Equal(t, "revocation-unknown", s.decide(t, token))
+		s.refresh(t)
+		require.Empty(t, s.decide(t, token))
+		select {
+		case <-changed:
+		default:
+			t.Fatal("nobody was told")
+		}
+		changed = s.list.Changed()
+		s.refresh(t) // which is no news
+		select {
+		case <-changed:
+			t.Fatal("told for nothing")
+		default:
+		}
+	})
+}
