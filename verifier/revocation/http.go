@@ -73,6 +73,7 @@ func (f *httpFeed) Changes(ctx context.Context, after Cursor, wait time.Duration
 }
 
 func (f *httpFeed) changes(ctx context.Context, after Cursor, wait time.Duration) (Batch, error) {
+	wait = min(wait, maxWait) // as handlers do: an answer that is lost is not waited for as long as the bound allows
 	if f.client.Timeout > 0 { // a client that gives up sooner would never hear that nothing is new
 		wait = min(wait, f.client.Timeout/2)
 	}

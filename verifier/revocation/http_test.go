@@ -220,6 +220,28 @@ func TestImpatientClient(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// roundTrip is a transport that is a function.
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// TestPatientClient: no handler waits as long as a long bound lets a list ask for, so an answer
+// that is lost must not be waited for as long either.
+func TestPatientClient(t *testing.T) {
+	var left time.Duration
+	client := &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+		deadline, _ := r.Context().Deadline()
+		left = time.Until(deadline)
+		return nil, errors.New("not sent")
+	})}
+	remote, err := revocation.HTTP(client, "https://revoked.internal/", revocation.HTTPOptions{})
+	require.NoError(t, err)
+	_, err = remote.Changes(t.Context(), revocation.Cursor{Log: "L"}, 6*time.Hour)
+	require.Error(t, err)
+	require.Positive(t, left)
+	require.Less(t, left, 10*time.Minute)
+}
+
 // TestThreeServices follow one feed over HTTP, each with a list of its own.
 func TestThreeServices(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
