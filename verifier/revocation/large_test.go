@@ -13,6 +13,7 @@ import (
 
 	"github.com/amaretti-go/amaretti/macaroon"
 	"github.com/amaretti-go/amaretti/macaroon/rootkey"
+	"github.com/amaretti-go/amaretti/verifier"
 	"github.com/amaretti-go/amaretti/verifier/revocation"
 )
 
@@ -53,22 +54,32 @@ func manyRevoked(t testing.TB) *revocation.Memory {
 	return memory
 }
 
-// TestManyAreLoadedWhileVerifying: full loads, over HTTP, while tokens are decided on and more
-// of them are revoked.
+// TestManyAreLoadedWhileVerifying: a full load, over HTTP, into the list by which tokens are being
+// decided on, and a change after it.
 func TestManyAreLoadedWhileVerifying(t *testing.T) {
-	memory := manyRevoked(t)
-	_, remote := serve(t, memory, allow)
-	s := newServiceWithin(t, time.Hour, rootkey.InMemory(), now{remote}, revocation.Options{})
-	s.refresh(t)
-	good, bad := s.mint(t, "good"), s.mint(t, "bad")
-	require.NoError(t, memory.Revoke(t.Context(), revocation.Token(identifier(t, bad).TokenID), time.Time{}, ""))
+	few, many := revocation.NewMemory(nil), manyRevoked(t)
+	_, remote := serve(t, many, allow)
+	feed := &faulty{Feed: now{few}}
+	s := newServiceWithin(t, time.Hour, rootkey.InMemory(), feed, revocation.Options{})
+	good, bad, next := s.mint(t, "good"), s.mint(t, "bad"), s.mint(t, "next")
+	for _, memory := range []*revocation.Memory{few, many} {
+		require.NoError(t, memory.Revoke(t.Context(), revocation.Token(identifier(t, bad).TokenID), time.Time{}, ""))
+	}
 	s.refresh(t)
 
-	var done atomic.Bool
+	var decided atomic.Int64
+	done := make(chan struct{})
 	var wg sync.WaitGroup
 	for range 2 {
 		wg.Go(func() {
-			for ; !done.Load(); time.Sleep(time.Millisecond) { // loading needs the processor too
+			pause := time.NewTicker(10 * time.Millisecond) // loading needs the processor too
+			defer pause.Stop()
+			for {
+				select {
+				case <-done:
+					return
+				case <-pause.C:
+				}
 				if got := s.decide(t, good); got != "" {
 					t.Error(got)
 					return
@@ -77,16 +88,21 @@ func TestManyAreLoadedWhileVerifying(t *testing.T) {
 					t.Error(got)
 					return
 				}
+				decided.Add(1)
 			}
 		})
 	}
-	for i := range 2 {
-		fresh := newServiceWithin(t, time.Hour, s.keys, now{remote}, revocation.Options{})
-		fresh.refresh(t)
-		require.Equal(t, "revoked", fresh.decide(t, bad))
-		require.NoError(t, memory.Revoke(t.Context(), revocation.Token(tokenID(-1-i)), time.Time{}, ""))
-		s.refresh(t)
-	}
-	done.Store(true)
+	before := decided.Load()
+	feed.Feed = now{remote}
+	s.refresh(t)
+	require.Greater(t, decided.Load(), before)
+	require.NoError(t, many.Revoke(t.Context(), revocation.Token(identifier(t, next).TokenID), time.Time{}, ""))
+	require.Empty(t, s.decide(t, next))
+	s.refresh(t)
+	require.Equal(t, "revoked", s.decide(t, next))
+	close(done)
 	wg.Wait()
+	revoked, err := s.list.Revoked(verifier.Revocable{KeyID: "k", TokenID: tokenID(0)})
+	require.NoError(t, err)
+	require.True(t, revoked, "all were loaded")
 }
