@@ -36,6 +36,7 @@ type trouble struct {
 // undecided, which is 503, and never 401; and when it has passed, all goes on, without a
 // restart and with every key that was there.
 func TestTroubles(t *testing.T) {
+	t.Parallel()
 	for name, start := range map[string]func(t *testing.T) trouble{
 		"PostgreSQL is gone":         postgresGone,
 		"PostgreSQL does not answer": postgresHangs,

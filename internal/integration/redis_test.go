@@ -62,6 +62,7 @@ func (s *redisServer) store(t *testing.T) *redisstore.Store {
 
 // Connections are killed, and calls end with their contexts when Redis does not answer.
 func TestRedisConnectionsKilled(t *testing.T) {
+	t.Parallel()
 	server := newRedis(t)
 	ctx := t.Context()
 	admin, s := server.connect(t), server.store(t)

@@ -17,6 +17,7 @@ import (
 
 // A Swap is cut off while it waits within its transaction.
 func TestPostgresConnectionKilled(t *testing.T) {
+	t.Parallel()
 	server := postgresServer(t)
 	store, db := server.store(t, sqlSealer(t, 1), ""), server.open(t)
 	version := sqlWrite(t, store, "", sqlSet("before"))
@@ -45,6 +46,7 @@ func TestPostgresConnectionKilled(t *testing.T) {
 // Connections are killed at any moment: no acknowledged write is lost, no set is torn, and all
 // goes on without a restart.
 func TestPostgresConnectionsKilled(t *testing.T) {
+	t.Parallel()
 	server := postgresServer(t)
 	db := server.open(t)
 	victims := server.with("application_name=victims_of_" + t.Name())
@@ -100,6 +102,7 @@ func TestPostgresConnectionsKilled(t *testing.T) {
 }
 
 func TestPostgresContextEndsInTheMiddle(t *testing.T) {
+	t.Parallel()
 	server := postgresServer(t)
 	store, db := server.store(t, sqlSealer(t, 1), ""), server.open(t)
 	version := sqlWrite(t, store, "", sqlSet("before"))
@@ -143,6 +146,7 @@ func TestPostgresContextEndsInTheMiddle(t *testing.T) {
 // Another process holds the lock of an SQLite file for longer than the connection
 // waits.
 func TestSQLiteBusy(t *testing.T) {
+	t.Parallel()
 	server := sqliteServer(t)
 	version := sqlWrite(t, server.store(t, sqlSealer(t, 1), ""), "", sqlSet("before"))
 	impatient := server

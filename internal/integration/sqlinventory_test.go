@@ -19,6 +19,7 @@ var strangeTexts = []string{
 }
 
 func TestInventoryTexts(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, server sqlServer) {
 		inventory := server.inventory(t, "")
 		expiry := time.Date(2026, 7, 1, 12, 0, 0, 123_456_789, time.FixedZone("", 3600))
@@ -62,6 +63,7 @@ func TestInventoryTexts(t *testing.T) {
 }
 
 func TestInventoryPages(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, server sqlServer) {
 		inventory, db := server.inventory(t, ""), server.open(t)
 		const all = 120
@@ -108,6 +110,7 @@ func numberedToken(i int) (id [16]byte) {
 }
 
 func TestInventoryPrune(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, server sqlServer) {
 		inventory, other := server.inventory(t, "mine"), server.inventory(t, "other")
 		now := time.Now().Truncate(time.Microsecond)

@@ -88,8 +88,12 @@ func sqliteServer(t *testing.T) sqlServer {
 
 // onBoth runs a test on PostgreSQL and on SQLite.
 func onBoth(t *testing.T, run func(t *testing.T, server sqlServer)) {
-	t.Run("PostgreSQL", func(t *testing.T) { run(t, postgresServer(t)) })
-	t.Run("SQLite", func(t *testing.T) { run(t, sqliteServer(t)) })
+	for name, server := range map[string]func(t *testing.T) sqlServer{"PostgreSQL": postgresServer, "SQLite": sqliteServer} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel() // they mostly wait
+			run(t, server(t))
+		})
+	}
 }
 
 // with gives the same database with another setting in the DSN.
@@ -166,6 +170,7 @@ func sqlHolds(t *testing.T, s *sqlstore.Store, records map[string][]byte) (versi
 }
 
 func TestSQLStore(t *testing.T) {
+	t.Parallel()
 	suite := func(t *testing.T, server sqlServer) {
 		var names atomic.Int64
 		storetest.Run(t, func(t *testing.T) func() rootkey.Store {
@@ -173,10 +178,7 @@ func TestSQLStore(t *testing.T) {
 			return func() rootkey.Store { return server.store(t, sqlSealer(t, 1), name) }
 		})
 	}
-	onBoth(t, func(t *testing.T, server sqlServer) {
-		t.Parallel() // they mostly wait
-		suite(t, server)
-	})
+	onBoth(t, suite)
 	t.Run("PostgreSQL, serializable by default", func(t *testing.T) {
 		t.Parallel()
 		suite(t, postgresServer(t).with("default_transaction_isolation=serializable"))
@@ -191,6 +193,7 @@ func TestSQLStore(t *testing.T) {
 
 // Tables of another prefix are others.
 func TestSQLTablePrefix(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, server sqlServer) {
 		db := server.open(t)
 		for _, prefix := range []string{"", "orders_", "_2", strings.Repeat("z", 32)} {
@@ -211,6 +214,7 @@ func TestSQLTablePrefix(t *testing.T) {
 }
 
 func TestSQLManyStartAtOnce(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, server sqlServer) {
 		var wg sync.WaitGroup
 		var won atomic.Int64
@@ -243,6 +247,7 @@ func TestSQLManyStartAtOnce(t *testing.T) {
 }
 
 func TestSQLSchemaVersions(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, server sqlServer) {
 		db := server.open(t)
 		sqlWrite(t, server.store(t, sqlSealer(t, 1), ""), "", sqlSet("kept"))
@@ -293,6 +298,7 @@ func TestSQLSchemaVersions(t *testing.T) {
 
 // Who only verifies needs no right to write, once the tables are there.
 func TestSQLReadOnly(t *testing.T) {
+	t.Parallel()
 	for name, row := range map[string]struct {
 		server  func(t *testing.T) sqlServer
 		setting string
@@ -314,6 +320,7 @@ func TestSQLReadOnly(t *testing.T) {
 }
 
 func TestSQLDamage(t *testing.T) {
+	t.Parallel()
 	const first, second = "mfrggzdfmztwq", "nnwg23tpobyxe"
 	onBoth(t, func(t *testing.T, server sqlServer) {
 		db := server.open(t)
@@ -408,6 +415,7 @@ func TestSQLDamage(t *testing.T) {
 }
 
 func TestSQLLimits(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, server sqlServer) {
 		records := make(map[string][]byte)
 		for i := range 1000 {
@@ -421,6 +429,7 @@ func TestSQLLimits(t *testing.T) {
 }
 
 func TestSQLRewrap(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, server sqlServer) {
 		before, after := sqlSealer(t, 1), sqlSealer(t, 2)
 		ctx := t.Context()
@@ -478,6 +487,7 @@ func TestSQLRewrap(t *testing.T) {
 
 // While one process rewraps, it and others read and write.
 func TestSQLRewrapWhileInUse(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, server sqlServer) {
 		keks := []*seal.Sealer{sqlSealer(t, 0), sqlSealer(t, 1), sqlSealer(t, 2), sqlSealer(t, 3)}
 		// The others were given all keys before.
@@ -520,6 +530,7 @@ func TestSQLRewrapWhileInUse(t *testing.T) {
 }
 
 func TestSQLTwoRewraps(t *testing.T) {
+	t.Parallel()
 	server := postgresServer(t)
 	store, db := server.store(t, sqlSealer(t, 1), ""), server.open(t)
 	sqlWrite(t, store, "", sqlSet("x"))
