@@ -105,15 +105,19 @@ func (s *Store) Load(ctx context.Context, known string) (records map[string][]by
 // large for us is not sent.
 var reading = redis.NewScript(`
 if (redis.call('HGET', KEYS[1], 'version') or '') == ARGV[1] then return false end
-if redis.call('HLEN', KEYS[1]) > tonumber(ARGV[2]) then return redis.error_reply('too many keys') end
-return redis.call('HGETALL', KEYS[1])`)
+if redis.call('HLEN', KEYS[1]) > tonumber(ARGV[2]) then return redis.error_reply('ERR too many keys') end
+local all = redis.call('HGETALL', KEYS[1])
+for _, text in ipairs(all) do
+	if #text > tonumber(ARGV[3]) then return redis.error_reply('ERR a record is too long') end
+end
+return all`)
 
 func (s *Store) load(ctx context.Context, known string) (records map[string][]byte, version string, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, "", err
 	}
 	before := s.kek.Sealer()
-	reply, err := reading.Run(ctx, s.client, []string{s.key()}, known, maxKeys+1).StringSlice()
+	reply, err := reading.Run(ctx, s.client, []string{s.key()}, known, maxKeys+1, maxRecord).StringSlice()
 	if errors.Is(err, redis.Nil) {
 		return nil, known, nil
 	}
@@ -128,7 +132,7 @@ func (s *Store) load(ctx context.Context, known string) (records map[string][]by
 		switch {
 		case field == versionField:
 			version = value
-		case !isKey || len(value) > maxRecord:
+		case !isKey:
 			return nil, "", fmt.Errorf("field %.64q: not a record of this package", field)
 		default:
 			if records[id], err = sealer.Open(s.place(), id, []byte(value)); err != nil {

@@ -162,9 +162,16 @@ func TestTampering(t *testing.T) {
 		require.ErrorIs(t, err, seal.ErrOpen, name)
 		require.Nil(t, records)
 	}
-	set("key:one", strings.Repeat("x", 1<<17))
-	refuses(t, s, nil)
 	set("key:one", one)
+	for _, field := range []string{"key:one", "version", "key:" + strings.Repeat("x", 64<<10)} {
+		former := client.HGet(ctx, hash(name), field).Val()
+		set(field, strings.Repeat("x", 64<<10+1))
+		refuses(t, s, nil)
+		_, _, _, err := s.Load(ctx, "")
+		require.ErrorContains(t, err, "too long", "and Redis says so, without sending it")
+		set(field, former)
+	}
+	require.NoError(t, client.HDel(ctx, hash(name), "key:"+strings.Repeat("x", 64<<10)).Err())
 	_, _, found, err := s.Load(ctx, "")
 	require.NoError(t, err, "and works again")
 	require.True(t, found)
