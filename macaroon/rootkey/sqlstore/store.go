@@ -40,8 +40,8 @@ func New(db *sql.DB, dialect Dialect, kek *seal.Sealer, options Options) (*Store
 }
 
 // One statement sees one state of the database. If the version is the one that is known, no keys come
-// with it.
-const loadSet = `SELECT s.version, k.id, CASE WHEN length(k.record) <= $3 THEN k.record END
+// with it. Of what is too long to be ours no more comes than tells that.
+const loadSet = `SELECT substr(s.version, 1, 65), substr(k.id, 1, 65), CASE WHEN length(k.record) <= $3 THEN k.record END
 	FROM "@sets" s LEFT JOIN "@keys" k ON k.name = s.name AND s.version <> $2
 	WHERE s.name = $1 LIMIT $4`
 
