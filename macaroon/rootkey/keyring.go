@@ -22,7 +22,7 @@ type Keyring struct {
 
 // ring is what a Keyring is made of.
 type ring struct {
-	store   Store
+	store   guarded
 	options Options
 	decoy   redact.Box[[chain.Size]byte] // what unknown keys cost, nobody's
 	writing chan struct{}                // has room for one writer of this process
@@ -61,7 +61,7 @@ func Open(ctx context.Context, store Store, options Options) (*Keyring, error) {
 
 func newRing(store Store, options Options) *ring {
 	r := &ring{
-		store:   store,
+		store:   guarded{store},
 		options: options,
 		decoy:   redact.New[[chain.Size]byte](),
 		writing: make(chan struct{}, 1),

@@ -215,12 +215,7 @@ func (r *ring) land(f *flight, s *keySet, err error) {
 }
 
 // load reads the store. It gives base itself if that is the latest.
-func (r *ring) load(ctx context.Context, base *keySet) (s *keySet, err error) {
-	defer func() {
-		if value := recover(); value != nil { // a store is other people's code; the value may be a key
-			s, err = nil, fmt.Errorf("read: the store panicked with a %T", value)
-		}
-	}()
+func (r *ring) load(ctx context.Context, base *keySet) (*keySet, error) {
 	records, version, found, err := r.store.Load(ctx, base.version)
 	if err != nil {
 		return nil, fmt.Errorf("read: %w", err)
@@ -231,7 +226,8 @@ func (r *ring) load(ctx context.Context, base *keySet) (s *keySet, err error) {
 	if version == "" && base.version != "" {
 		return nil, errLost // and not: all keys were deleted, which would refuse every token
 	}
-	if s, err = decodeSet(version, records); err != nil {
+	s, err := decodeSet(version, records)
+	if err != nil {
 		return nil, fmt.Errorf("read: %w", err)
 	}
 	return s, nil

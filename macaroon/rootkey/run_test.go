@@ -192,3 +192,28 @@ func TestEmptySet(t *testing.T) {
 		require.False(t, errors.Is(err, rootkey.ErrStale))
 	})
 }
+
+// A store whose Swap panics ends no process: Run has a goroutine of its own, in which nobody would
+// recover, and what such a panic prints may be a key.
+func TestRunBesideAPanic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		store := newStore()
+		k := open(t, store, rootkey.Options{RotateEvery: time.Hour, Log: slog.New(slog.NewTextHandler(&log, nil))})
+		store.set(func(s *testStore) { s.onSwap = func() { panic("0123456789abcdef0123456789abcdef") } })
+		ctx, cancel := context.WithCancel(t.Context())
+		running := make(chan error)
+		go func() { running <- k.Run(ctx) }()
+		time.Sleep(2 * time.Hour)
+		mint(t, k)
+		_, err := k.Rotate(t.Context())
+		require.ErrorContains(t, err, "write: the store panicked with a string")
+		store.set(func(s *testStore) { s.onSwap = nil })
+		time.Sleep(refreshEvery)
+		require.Len(t, list(t, k), 2)
+		cancel()
+		require.ErrorIs(t, <-running, context.Canceled)
+		require.Contains(t, log.String(), "can't be maintained")
+		require.NotContains(t, log.String(), "0123456789abcdef")
+	})
+}

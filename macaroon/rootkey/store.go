@@ -1,6 +1,9 @@
 package rootkey
 
-import "context"
+import (
+	"context"
+	"fmt"
+)
 
 // A Store keeps a set of root keys for the processes that share it: small sealed
 // records, replaced together. It is made of standard-library types, so that an
@@ -39,3 +42,27 @@ type Store interface {
 	// nothing ever written.
 	Swap(ctx context.Context, known string, records map[string][]byte) (version string, swapped bool, err error)
 }
+
+// guarded is a store whose panics are errors. A store is other people's code, some of which runs in a
+// goroutine where nobody recovers. What it panics with may be a key, so that is not shown.
+type guarded struct{ Store }
+
+func (g guarded) Load(ctx context.Context, known string) (records map[string][]byte, version string, found bool, err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			err = panicked(value)
+		}
+	}()
+	return g.Store.Load(ctx, known)
+}
+
+func (g guarded) Swap(ctx context.Context, known string, records map[string][]byte) (version string, swapped bool, err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			err = panicked(value)
+		}
+	}()
+	return g.Store.Swap(ctx, known, records)
+}
+
+func panicked(value any) error { return fmt.Errorf("the store panicked with a %T", value) }
