@@ -9,7 +9,7 @@ var (
 	// verifier calls that undecided.
 	ErrStale = errors.New("the keys have not been read for too long")
 
-	// ErrNoKey is returned by [Keyring.Mint] when no key mints.
+	// ErrNoKey is returned by [Keyring.Mint] when no key mints, nor will.
 	ErrNoKey = errors.New("no key mints")
 
 	// ErrNoExpiry is returned by [Keyring.Mint] when there is no time-before among

@@ -19,8 +19,8 @@ type State int
 
 // The states, in the order in which a key passes through them.
 const (
-	// Pending is a key that has been published and does not mint yet. It verifies:
-	// another process's clock may be ahead.
+	// Pending is a key that has been published and does not mint yet, unless no other
+	// does. It verifies: another process's clock may be ahead.
 	Pending State = iota + 1
 
 	// Minting is the one key that new tokens are minted under. It verifies, too.

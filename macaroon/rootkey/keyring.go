@@ -146,12 +146,12 @@ func (k *Keyring) Epoch() (uint64, error) {
 	return v.epoch, nil
 }
 
-// String tells the id of the key that mints, by what is known.
+// String tells the id of the key that Mint uses, by what is known.
 func (k *Keyring) String() string {
 	if k.ring == nil {
 		return "keyring (zero)"
 	}
-	minting := k.ring.view.Load().minting
+	minting := k.ring.view.Load().mint()
 	if minting == nil {
 		return "keyring (no key mints)"
 	}

@@ -512,3 +512,23 @@ func TestOnlyVerifies(t *testing.T) {
 		require.ErrorIs(t, err, errors.ErrUnsupported)
 	})
 }
+
+// A clock that is set back does not end minting: where no key mints, the one that will does already.
+func TestClockSetBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := rootkey.InMemory()
+		before := mint(t, k)
+		rootkey.SetWall(k, func() time.Time { return time.Now().Add(-time.Hour) })
+		time.Sleep(2 * refreshEvery)
+		require.Equal(t, keyID(t, before), keyID(t, mint(t, k)))
+		require.True(t, knows(t, k, before))
+
+		// Nor does retiring the key that mints while the next is being published.
+		k = rootkey.InMemory()
+		next, err := k.Rotate(t.Context())
+		require.NoError(t, err)
+		require.NotEqual(t, next.ID, keyID(t, mint(t, k)))
+		require.NoError(t, k.Retire(t.Context(), keyID(t, mint(t, k)), time.Now()))
+		require.Equal(t, next.ID, keyID(t, mint(t, k)))
+	})
+}

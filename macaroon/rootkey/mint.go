@@ -20,8 +20,8 @@ type Recorder interface {
 	RecordMint(ctx context.Context, tokenID [16]byte, subject, label, keyID string, expiry time.Time) error
 }
 
-// Mint makes a token under the key that mints, as [macaroon.Mint] does. Where
-// grant has no time of issue it is now. Verifiers refuse a token whose minter wrote
+// Mint makes a token under the key that mints, as [macaroon.Mint] does; where none does, under the
+// pending one. Where grant has no time of issue it is now. Verifiers refuse a token whose minter wrote
 // no time-before, no audience or no allow, so these are what caveats should have.
 //
 // Without a time-before Mint fails: [ErrNoExpiry]. If the earliest is more than
@@ -40,11 +40,12 @@ func (k *Keyring) Mint(ctx context.Context, grant macaroon.Grant, caveats ...mac
 	if err != nil {
 		return macaroon.Macaroon{}, fmt.Errorf("rootkey: mint: %w", err)
 	}
-	if v.minting == nil {
+	minting := v.mint()
+	if minting == nil {
 		return macaroon.Macaroon{}, fmt.Errorf("rootkey: mint: %w", ErrNoKey)
 	}
 	rules := mintRules{r.wall, r.options.MaxLifetime, r.options.Recorder}
-	return rules.mint(ctx, v.minting, v.minting.id, v.minting.retires, grant, caveats)
+	return rules.mint(ctx, minting, minting.id, minting.retires, grant, caveats)
 }
 
 // RootSignature makes one key a source, so that a whole mint rests on what was looked up once:

@@ -61,6 +61,11 @@ func (s *keySet) at(now time.Time) moment {
 	return m
 }
 
+// mint gives the key to mint under. Where none mints, the coming one does before its time: a clock may
+// have been set back, or the key before retired at once. There is no token for which to wait, and
+// a verifier that has not read of it yet asks.
+func (m moment) mint() *key { return cmp.Or(m.minting, m.coming) }
+
 func latest(a, b *key) *key {
 	if a == nil || cmp.Or(a.mints.Compare(b.mints), cmp.Compare(a.id, b.id)) < 0 {
 		return b
