@@ -288,6 +288,9 @@ func (v *Verifier) reprove(ctx context.Context, p *proof) (*proof, *Error) {
 	}
 	fresh := *p
 	fresh.root, fresh.renewed = r, true
+	if !r.same(&p.root) { // it grants something else now, and that is another entry
+		fresh.entry = nil
+	}
 	if refusal := fresh.complete(); refusal != nil {
 		return nil, refusal
 	}

@@ -106,7 +106,7 @@ type entry struct {
 	hash       uint64
 	signed     string               // the identifier as it was signed, our own copy
 	identifier macaroon.Identifier  // what it says; zero if foreign
-	root       atomic.Pointer[root] // the last answer of the source; its signature is always tree's
+	root       atomic.Pointer[root] // the last answer of the source, always with tree's signature and the same grant
 	tree       node
 	used       atomic.Bool
 

@@ -549,6 +549,40 @@ func TestCacheForeignGrant(t *testing.T) {
 	}
 }
 
+// A grant that changes between [Verifier.Authenticate] and [Authentic.Check] takes the place
+// of the one that was kept, with all the memory that it takes, or none if that is too much.
+func TestCacheGrantOfStream(t *testing.T) {
+	source := &foreignSource{newFakeSource(), verifier.ForeignGrant{MinterCaveats: 2, Operations: []string{read}}}
+	v := must(verifier.NewForeign(source, "orders", verifier.Options{}))(t)
+	token := must(macaroon.New(source.fake.key(), "identifier", ""))(t)
+	c := present(t, narrow(t, token, caveat.ExpiresIn(time.Hour), caveat.Audience("orders")))
+	empty := v.Stats().Bytes
+	require.NoError(t, verifyErr(v, c))
+	before := v.Stats().Bytes
+	check := func(operations int) {
+		a := must(v.Authenticate(ctx, c))(t)
+		list := []string{read}
+		for i := range operations {
+			list = append(list, fmt.Sprintf("stock.%01000d", i))
+		}
+		source.grant = verifier.ForeignGrant{MinterCaveats: 2, Operations: list}
+		source.fake.epoch.Add(1)
+		_, err := a.Check(ctx, read, get)
+		require.NoError(t, err)
+	}
+	check(20)
+	require.GreaterOrEqual(t, v.Stats().Bytes-before, 20*1000)
+	check(0)
+	require.Equal(t, before, v.Stats().Bytes)
+	since := counting(v)
+	since()
+	require.NoError(t, verifyErr(v, c))
+	require.Equal(t, hit, since())
+	check(200) // more than the share of an identifier
+	require.LessOrEqual(t, v.Stats().Bytes-empty, 4<<20/64)
+	require.NoError(t, verifyErr(v, c))
+}
+
 // Without an epoch nothing is kept, unless somebody says for how long.
 func TestCacheFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -805,11 +839,8 @@ func TestCacheCountsItsMemory(t *testing.T) {
 			return must(narrow(t, s.mint(t), caveat.Methods("GET"), caveat.Path("/orders/*")).Encode())(t)
 		},
 		"many caveats": func(s service) string {
-			token := s.mint(t)
-			for range 40 {
-				token = narrow(t, token, caveat.Methods("GET", "A", "B", "C", "D", "E", "F", "G"))
-			}
-			return must(token.Encode())(t)
+			many := slices.Repeat([]macaroon.Caveat{caveat.Methods("GET", "A", "B", "C", "D", "E", "F", "G")}, 40)
+			return must(s.mint(t, many...).Encode())(t)
 		},
 		"discharges": func(s service) string {
 			return must(present(t, s.mint(t, thirdParty("a"), thirdParty("b")), discharge(t, "a", caveat.Methods("GET")), discharge(t, "b")).Encode())(t)
@@ -851,7 +882,8 @@ func TestCacheDoesNotPrint(t *testing.T) {
 	derived, caveatKey := chain.DeriveKey(source.key()), chain.DeriveKey([]byte("key of a"))
 	secrets = append(secrets, derived[:], caveatKey[:])
 	type holder struct{ inside *verifier.Verifier }
-	for _, value := range []any{v, *v, holder{v}, &holder{v}, []*verifier.Verifier{v}, map[string]any{"": v}} { //nolint:govet
+	a := must(v.Authenticate(ctx, c))(t)
+	for _, value := range []any{v, *v, holder{v}, &holder{v}, []*verifier.Verifier{v}, map[string]any{"": v}, a, []any{a}} { //nolint:govet
 		for verb := rune('A'); verb <= 'z'; verb++ {
 			for _, flags := range []string{"%", "%+", "%#"} {
 				out := fmt.Sprintf(flags+string(verb), value)
