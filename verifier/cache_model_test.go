@@ -354,7 +354,8 @@ func (m *model) step() {
 
 // A verifier with a cache and one without agree, whatever happens.
 func TestCacheModel(t *testing.T) {
-	runs, steps := 24, 600
+	t.Parallel()
+	runs, steps := 9, 600 // each size with each mildness
 	if long {
 		runs, steps = 400, 3000
 	}
