@@ -19,7 +19,7 @@ func TestCompiledDecidesTheSame(t *testing.T) {
 	texts := []string{"", "GET", "POST", "GET POST", "get", "orders", "orders stock", "orders.read", "orders.*", "*", "orders.read orders.list",
 		"orders internal", "orders.internal", "/orders/7", "/orders/*", "/orders", "/orders/", "/Orders/7", "/orders/%37", "/orders/7/lines", "/orders/**",
 		"/orders/7 /stock/7", "/stock/7", " ", "\x00"}
-	allowed := 0
+	allowed, held := 0, 0
 	for _, name := range []string{"allow", "deny", "audience", "http-method", "http-host", "http-path", "grpc-method", "resource"} {
 		for _, first := range texts {
 			for _, second := range []string{"", " GET", " POST", " orders.*", " *", " /stock/*", " orders", "  ", " \x00"} {
@@ -34,6 +34,10 @@ func TestCompiledDecidesTheSame(t *testing.T) {
 						continue
 					}
 					err := predicate.Check(ctx, req)
+					if predicate.Holds(req) {
+						require.NoError(t, want, "%q for %q", condition, fact)
+						held++
+					}
 					require.Equal(t, fmt.Sprint(want), fmt.Sprint(err), "%q for %q", condition, fact)
 					if err == nil {
 						allowed++
@@ -43,6 +47,7 @@ func TestCompiledDecidesTheSame(t *testing.T) {
 		}
 	}
 	require.Greater(t, allowed, 200)
+	require.Greater(t, held, 100)
 }
 
 func TestPredicateSize(t *testing.T) {

@@ -103,6 +103,9 @@ func (r Registry) compile(condition string) (p Predicate, err error) {
 		return Predicate{}, err
 	}
 	p.condition = condition
+	if k, ok := kind.(inPlace); ok {
+		p.glance, p.argument = k.glance, uint8(len(condition)-len(argument))
+	}
 	p.run, p.size, err = kind.compile(argument)
 	return p, err
 }
@@ -150,6 +153,8 @@ type Predicate struct {
 	condition string
 	run       func(context.Context, *Request) error
 	size      int // of what run keeps besides the condition; negative if that is not known
+	glance    glance
+	argument  uint8 // where it begins, if there is a glance
 }
 
 // IsZero reports whether p is the zero Predicate.
@@ -162,6 +167,13 @@ func (p Predicate) Size() (bytes int, known bool) {
 		return 0, false
 	}
 	return len(p.condition) + p.size, true
+}
+
+// Holds reports whether the request is seen at a glance to satisfy the condition. No more is known if it is false: ask
+// Check. It calls no checker and keeps nothing of the request, which can so stay on the stack of whoever made it. It is
+// for those who decide often, and leaves it to them to look at their context.
+func (p *Predicate) Holds(req *Request) bool {
+	return p.glance != noGlance && req != nil && p.glance.holds(req, p.condition[p.argument:])
 }
 
 // Check decides as [Registry.Check] does.
@@ -178,6 +190,9 @@ func (p Predicate) check(ctx context.Context, req *Request) (err error) {
 	defer recovered(&err)
 	if err := ready(ctx, req); err != nil {
 		return err
+	}
+	if p.Holds(req) {
+		return nil
 	}
 	return p.run(ctx, req)
 }

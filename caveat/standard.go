@@ -34,44 +34,52 @@ var (
 
 // standard lists them, those that every token has first: so near the front, looking from name to name beats a map. It
 // is never written to.
-var standard = list(timeBefore, inPlace{allow, allowHolds}, inPlace{audience, audienceHolds}, inPlace{httpMethod, methodHolds},
-	inPlace{httpPath, pathHolds}, inPlace{Kind: deny}, timeAfter, inPlace{httpHost, hostHolds}, inPlace{Kind: grpcMethod},
+var standard = list(timeBefore, inPlace{allow, listsOperation}, inPlace{audience, listsAudience}, inPlace{httpMethod, listsMethod},
+	inPlace{httpPath, matchesPath}, inPlace{Kind: deny}, timeAfter, inPlace{httpHost, listsHost}, inPlace{Kind: grpcMethod},
 	inPlace{Kind: resource}, clientIP, certSHA256, spkiSHA256, content, branch, clientIPAddr, httpOrigin, never)
 
 // inPlace is a kind whose rule reads the whole argument itself, and refuses a malformed one, while it decides: to see
 // before whether it is text and can be parsed would be to read it three times.
 type inPlace struct {
 	Kind[string]
-
-	// holds tells, if it is set, of an argument that is known to be well-formed that the rule holds. False means
-	// nothing: the rule decides, and says what is wrong.
-	holds func(req *Request, argument string) bool
+	glance glance
 }
 
 func (k inPlace) check(ctx context.Context, req *Request, argument string) error {
 	return k.rule(ctx, req, argument)
 }
 
-func (k inPlace) compile(argument string) (run func(context.Context, *Request) error, size int, err error) {
-	run, size, err = k.Kind.compile(argument)
-	if err != nil || k.holds == nil {
-		return run, size, err
-	}
-	return func(ctx context.Context, req *Request) error {
-		if k.holds(req, argument) {
-			return nil
-		}
-		return k.rule(ctx, req, argument)
-	}, size, nil
-}
+// glance is how a rule is seen to hold for an argument that is known to be well-formed. It is a number and not a
+// function, so that the compiler sees what becomes of the request.
+type glance uint8
 
+const (
+	noGlance glance = iota
+	listsOperation
+	listsAudience
+	listsMethod
+	listsHost
+	matchesPath
+)
+
+// holds reports whether the rule is seen to hold. False means nothing: the rule decides, and says what is wrong.
+//
 // What is in a well-formed list is well-formed: a fact that is one of its words is, too. But for an operation, since
 // what is listed may be a pattern.
-func audienceHolds(req *Request, list string) bool { return hasWord(list, req.Audience) }
-func methodHolds(req *Request, list string) bool   { return hasWord(list, req.Method) }
-func hostHolds(req *Request, list string) bool     { return hasWord(list, req.Host) }
-func allowHolds(req *Request, list string) bool {
-	return hasWord(list, req.Operation) && req.Operation[len(req.Operation)-1] != '*'
+func (g glance) holds(req *Request, argument string) bool {
+	switch g {
+	case listsOperation:
+		return hasWord(argument, req.Operation) && req.Operation[len(req.Operation)-1] != '*'
+	case listsAudience:
+		return hasWord(argument, req.Audience)
+	case listsMethod:
+		return hasWord(argument, req.Method)
+	case listsHost:
+		return hasWord(argument, req.Host)
+	case matchesPath:
+		return pathHolds(req, argument)
+	}
+	return false
 }
 
 func pathHolds(req *Request, patterns string) bool {

@@ -73,9 +73,8 @@ func (v *Verifier) decide(ctx context.Context, p *proof, operation string, facts
 		return nil, refusal
 	}
 
-	// On the heap, since what checkers do with it is not known here; one
-	// allocation serves them all.
-	req := &caveat.Request{Facts: *facts, Now: now, Leeway: v.options.Leeway, Operation: operation, Audience: v.audience}
+	req := caveat.Request{Facts: *facts, Now: now, Leeway: v.options.Leeway, Operation: operation, Audience: v.audience}
+	var shown *caveat.Request // req on the heap, once a checker gets it: what that does with it is not known here
 	// What foreign minters ask third parties for is not known. It could be anything.
 	declared := declarations{asked: p.asked, everything: v.foreign != nil}
 	view := p.credential.Inspect()
@@ -90,16 +89,18 @@ func (v *Verifier) decide(ctx context.Context, p *proof, operation string, facts
 				continue
 			}
 			var err error
-			switch classAt(known, j, condition) {
-			case expiring:
+			switch class := classAt(known, j, condition); {
+			case class == expiring && t.readable: // they have held already
 				ends = true
-				if !t.readable { // else they have held already
-					err = v.options.Registry.Check(ctx, req, condition)
-				}
-			case declaring:
+			case class == declaring:
 				err = declared.add(i, ends, condition)
+			case j < len(known) && ctx.Err() == nil && known[j].holds(&req):
 			default:
-				err = v.check(ctx, req, condition, known, j)
+				ends = ends || class == expiring
+				if shown == nil {
+					shown = new(req)
+				}
+				err = v.check(ctx, shown, condition, known, j)
 			}
 			if err != nil {
 				return nil, v.failed(ctx, i, j, err)

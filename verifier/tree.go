@@ -113,6 +113,12 @@ func (n *node) end() (end time.Time, ok bool) {
 	return end, true
 }
 
+// holds tells whether the condition is seen to hold, once it has been compiled.
+func (n *node) holds(req *caveat.Request) bool {
+	c := n.compiled.Load()
+	return c != nil && c.predicate.Holds(req)
+}
+
 // check decides on the condition. It is compiled here, and not where n is made: that may
 // be other people's code, and most of what narrowed tokens say never comes again.
 func (n *node) check(ctx context.Context, req *caveat.Request, registry *caveat.Registry) error {
