@@ -22,7 +22,7 @@ func (v *Verified) Attribute(key string) (value string, found bool) {
 // minter asked. Values may be personal data: nothing in this package logs them.
 func (v *Verified) Attributes() iter.Seq2[string, string] {
 	return func(yield func(key, value string) bool) {
-		for _, attestation := range v.identifier.Attests {
+		for _, attestation := range v.token().identifier.Attests {
 			for _, key := range attestation.Keys {
 				if value, found := v.attributes[key]; found && !yield(key, value) {
 					return

@@ -26,6 +26,7 @@ type proof struct {
 	whole      bool    // nothing had to be computed
 	primary    *node   // the last node that the primary macaroon shares with others
 	discharges []*node // the same of each macaroon, by index; nil if there are none
+	branch     *branch // that the credential is; nil if it is none
 }
 
 // known gives the last node of a macaroon that was known; it may be nil.
@@ -39,15 +40,23 @@ func (p *proof) known(i int) *node {
 	return p.discharges[i]
 }
 
-// branch gives the branch that the credential is, or nil.
-func (p *proof) branch() *branch {
-	if !p.whole {
+// place finds the branch that the credential is, if it is one.
+func (p *proof) place() *branch {
+	if p.entry == nil || !p.whole {
 		return nil
 	}
 	if p.discharges == nil {
 		return stands([]*node{p.primary})
 	}
 	return stands(p.discharges)
+}
+
+// text gives what is kept with the text of the credential, or nil.
+func (p *proof) text() *presented {
+	if p.branch == nil {
+		return nil
+	}
+	return p.branch.text.Load()
 }
 
 // root is the answer of a source.
@@ -105,6 +114,7 @@ func (v *Verifier) prove(ctx context.Context, c macaroon.Credential, now time.Ti
 		return refusal
 	}
 	p.primary, p.discharges, p.whole = w.primaryKnown, w.known, w.hasher.Links() == 0
+	p.branch = p.place()
 	v.cache.Value().count(p)
 	if refusal = p.complete(); refusal != nil {
 		return refusal
@@ -116,7 +126,7 @@ func (v *Verifier) prove(ctx context.Context, c macaroon.Credential, now time.Ti
 	if len(w.missing) > 0 {
 		// Everything presented is authentic; but who holds an expired token need
 		// not go and get discharges for it.
-		if _, expired := v.terms(p, now); expired != nil {
+		if _, expired := p.terms(now, v.options.Leeway); expired != nil {
 			return expired
 		}
 		refusal = refuse(MissingDischarge, nil)
@@ -124,6 +134,22 @@ func (v *Verifier) prove(ctx context.Context, c macaroon.Credential, now time.Ti
 		return refusal
 	}
 	return nil
+}
+
+// recall gives what was proved of a credential when its text was presented before. The
+// text is the same, byte for byte, and so are the signatures in it; what they follow from
+// must still be what the source says. If it is not, or if that can't be told, there is no
+// proof: prove has to find one.
+func (v *Verifier) recall(ctx context.Context, t *presented) (*proof, *Error) {
+	if t == nil || ctx.Err() != nil {
+		return nil, nil
+	}
+	var now root
+	if refusal := v.stamp(ctx, &now); refusal != nil || !v.serves(t.proof.entry.root.Load(), &now) {
+		return nil, nil
+	}
+	v.cache.Value().count(&t.proof)
+	return &t.proof, v.unrevoked(&t.proof)
 }
 
 func (p *proof) minterCaveats() int {
@@ -287,9 +313,9 @@ func (v *Verifier) reprove(ctx context.Context, p *proof) (*proof, *Error) {
 		return nil, refuseAt(UnknownKey, 0, -1, nil)
 	}
 	fresh := *p
-	fresh.root, fresh.renewed = r, true
-	if !r.same(&p.root) { // it grants something else now, and that is another entry
-		fresh.entry = nil
+	fresh.root = r
+	if fresh.renewed = r.same(&p.root); !fresh.renewed { // it grants something else now, and that is another entry
+		fresh.entry, fresh.branch = nil, nil
 	}
 	if refusal := fresh.complete(); refusal != nil {
 		return nil, refusal

@@ -16,7 +16,7 @@ import (
 
 // typical is a verifier, a token of five caveats as a service sees it, and a
 // request that it allows.
-func typical(t testing.TB) (v *verifier.Verifier, text string, facts caveat.Facts) {
+func typical(t testing.TB, options verifier.Options) (v *verifier.Verifier, text string, facts caveat.Facts) {
 	keys := rootkey.InMemory()
 	token, err := keys.Mint(t.Context(), macaroon.Grant{Subject: "billing", Location: "https://orders.internal"},
 		caveat.ExpiresIn(time.Hour), caveat.Audience("orders"), caveat.Operations("orders.read", "orders.list"))
@@ -25,13 +25,13 @@ func typical(t testing.TB) (v *verifier.Verifier, text string, facts caveat.Fact
 	require.NoError(t, err)
 	text, err = token.Encode()
 	require.NoError(t, err)
-	v, err = verifier.New(keys, "orders", verifier.Options{})
+	v, err = verifier.New(keys, "orders", options)
 	require.NoError(t, err)
 	return v, text, caveat.Facts{Method: http.MethodGet, Path: "/orders/7"}
 }
 
 func BenchmarkVerifyText(b *testing.B) {
-	v, text, facts := typical(b)
+	v, text, facts := typical(b, verifier.Options{})
 	ctx := context.Background()
 	b.ReportAllocs()
 	for b.Loop() {

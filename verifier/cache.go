@@ -129,11 +129,14 @@ func (e *entry) start() *node {
 	return &e.tree
 }
 
-// presented is a credential and the text that it is parsed from.
+// presented is a credential and the text that it is parsed from, with what was proved of
+// it and what follows from that at any time.
 type presented struct {
-	hash       uint64
-	text       string
-	credential macaroon.Credential
+	hash  uint64
+	text  string
+	proof proof
+	token *token // apart, since a Verified refers to it
+	terms terms
 }
 
 // table finds things by a hash, without a lock: each is in one of the few places of its
@@ -188,19 +191,19 @@ func (c *cache) find(identifier string) *entry {
 	return nil
 }
 
-// credential gives what text is parsed into, if it was presented before.
-func (c *cache) credential(text string) (credential macaroon.Credential, found bool) {
+// presented gives what is known of a text that was presented before, or nil.
+func (c *cache) presented(text string) *presented {
 	if c == nil {
-		return credential, false
+		return nil
 	}
 	hash := maphash.String(c.seed, text)
 	set := c.texts.set(hash)
 	for i := range set {
 		if t := set[i].Load(); t != nil && t.hash == hash && t.text == text {
-			return t.credential, true
+			return t
 		}
 	}
-	return credential, false
+	return nil
 }
 
 // count counts an authentic credential.
@@ -254,7 +257,7 @@ func (c *cache) keep(p *proof, expiry, now time.Time) {
 			touch(&n.used)
 		}
 	}
-	b := p.branch()
+	b := p.branch
 	switch {
 	case b == nil:
 		c.extend(e, p, expiry, now)
@@ -522,8 +525,15 @@ func (c *cache) keepText(e *entry, b *branch, p *proof, now time.Time) {
 	if err != nil {
 		return
 	}
-	t := &presented{maphash.String(c.seed, text), text, credential}
-	bytes := presentedBytes(len(text), credential.Inspect())
+	t := &presented{hash: maphash.String(c.seed, text), text: text, proof: *p}
+	t.proof.credential, t.proof.identifier, t.proof.root, t.proof.renewed = credential, e.identifier, *e.root.Load(), false
+	var refusal *Error
+	if t.terms, refusal = t.proof.terms(now, maxLeeway); refusal != nil {
+		return
+	}
+	known := t.proof.token()
+	t.token = &known
+	bytes := presentedBytes(len(text), &t.proof)
 	s := c.shard(e.hash)
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -62,7 +62,7 @@ func (a *Authentic) String() string { return "authentic credential " + a.Referen
 
 // decide looks at the conditions of an authentic credential.
 func (v *Verifier) decide(ctx context.Context, p *proof, operation string, facts *caveat.Facts, now time.Time) (*Verified, *Error) {
-	t, refusal := v.terms(p, now)
+	t, refusal := p.terms(now, v.options.Leeway)
 	if refusal != nil {
 		return nil, refusal
 	}
@@ -136,9 +136,17 @@ type terms struct {
 	expires, named, allowed bool      // the minter wrote a time-before, an audience, an allow
 }
 
+// hold tells whether all of them were read and none has expired.
+func (t *terms) hold(now time.Time, leeway time.Duration) bool {
+	return t.readable && (t.expiry.IsZero() || now.Before(t.expiry.Add(leeway)))
+}
+
 // terms finds them, and fails if an expiry has passed: an expired token is
 // refused as such, whatever else is wrong with it.
-func (v *Verifier) terms(p *proof, now time.Time) (t terms, refusal *Error) {
+func (p *proof) terms(now time.Time, leeway time.Duration) (t terms, refusal *Error) {
+	if text := p.text(); text != nil && text.terms.hold(now, leeway) {
+		return text.terms, nil
+	}
 	t.readable = true
 	view := p.credential.Inspect()
 	minters := p.minterCaveats()
@@ -158,7 +166,7 @@ func (v *Verifier) terms(p *proof, now time.Time) (t terms, refusal *Error) {
 					t.readable = false // its turn to fail comes with the other conditions
 					continue
 				}
-				if !now.Before(end.Add(v.options.Leeway)) {
+				if !now.Before(end.Add(leeway)) {
 					return terms{}, refuseAt(Expired, i, j, nil)
 				}
 				if t.expiry.IsZero() || end.Before(t.expiry) {

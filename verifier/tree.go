@@ -346,14 +346,20 @@ func branchBytes(macaroons int) int {
 	return bytes + 2*allocated(macaroons*pointer) + allocated(macaroons*chain.Size)
 }
 
-// presentedBytes is what a text takes, and the credential that is parsed from it.
-func presentedBytes(text int, view macaroon.Unverified) int {
+// presentedBytes is what a text takes, the credential that is parsed from it, and what is
+// known of that.
+func presentedBytes(text int, p *proof) int {
 	const bundle, perMacaroon, perCaveat = 512, 96, 48 // with one macaroon and a few caveats
-	caveats := 0
+	const perAsked = 64                                // as in a map with room for twice as many
+	view, caveats, asked := p.credential.Inspect(), 0, 0
+	if len(p.asked) > 0 {
+		asked = perAsked * (8 + len(p.asked))
+	}
 	for i := range view.Len() {
 		caveats += view.At(i).Caveats().Len()
 	}
-	return allocated(size[presented]()) + allocated(text) + allocated(base64.RawURLEncoding.DecodedLen(text)) +
+	return allocated(size[presented]()) + allocated(size[token]()) + asked + p.root.operationBytes() +
+		2*view.Len()*(size[*node]()+size[macaroon.UnverifiedCaveats]()) + allocated(text) + allocated(base64.RawURLEncoding.DecodedLen(text)) +
 		bundle + 2*perMacaroon*(view.Len()-1) + 2*perCaveat*caveats
 }
 
@@ -362,7 +368,11 @@ func (e *entry) size() int {
 	if e.identifier.Attests != nil {
 		bytes += 24 * len(e.signed) // a slice and a string for each key, of which each takes two bytes at least
 	}
-	for _, operation := range e.root.Load().grant.Operations {
+	return bytes + e.root.Load().operationBytes()
+}
+
+func (r *root) operationBytes() (bytes int) {
+	for _, operation := range r.grant.Operations {
 		bytes += size[string]() + allocated(len(operation))
 	}
 	return bytes

@@ -17,52 +17,75 @@ import (
 // immutable and safe for concurrent use.
 type Verified struct {
 	_          [0]func() // not comparable: two decisions are not one
+	known      *token
+	attributes map[string]string // attested ones, by key; none is empty
+	expiry     time.Time
+	leeway     time.Duration
+}
+
+// token is what a Verified knows of the token itself. Decisions on the same one may
+// share it.
+type token struct {
 	foreign    bool
 	identifier macaroon.Identifier          // zero if foreign
 	signed     string                       // the primary macaroon's identifier as it was signed
 	caveats    macaroon.UnverifiedCaveats   // its caveats
 	discharges []macaroon.UnverifiedCaveats // those of the discharges
-	attributes map[string]string            // attested ones, by key; none is empty
-	expiry     time.Time
-	leeway     time.Duration
 }
 
-// verified makes the only way there is from a proof to a Verified. It takes
-// along the conditions without the signatures.
-func (v *Verifier) verified(p *proof, t *terms, attributes map[string]string) *Verified {
+// token takes along the conditions without the signatures.
+func (p *proof) token() (t token) {
 	view := p.credential.Inspect()
 	primary := view.At(0)
-	ok := &Verified{
-		foreign:    v.foreign != nil,
+	t = token{
+		foreign:    p.identifier.KeyID == "",
 		identifier: p.identifier,
 		signed:     primary.Identifier(),
 		caveats:    primary.Caveats(),
-		attributes: attributes,
-		expiry:     t.expiry,
-		leeway:     v.options.Leeway,
 	}
 	for i := 1; i < view.Len(); i++ {
-		ok.discharges = append(ok.discharges, view.At(i).Caveats())
+		t.discharges = append(t.discharges, view.At(i).Caveats())
 	}
-	return ok
+	return t
+}
+
+// verified makes the only way there is from a proof to a Verified.
+func (v *Verifier) verified(p *proof, t *terms, attributes map[string]string) *Verified {
+	if text := p.text(); text != nil {
+		return &Verified{known: text.token, attributes: attributes, expiry: t.expiry, leeway: v.options.Leeway}
+	}
+	both := &struct { // in one allocation
+		Verified
+		token
+	}{token: p.token()}
+	both.Verified = Verified{known: &both.token, attributes: attributes, expiry: t.expiry, leeway: v.options.Leeway}
+	return &both.Verified
+}
+
+// token is never nil, also where nothing was verified.
+func (v *Verified) token() *token {
+	if v.known == nil {
+		return new(token)
+	}
+	return v.known
 }
 
 // Subject is who the token is for, as its minter wrote. It is empty if the minter
 // named nobody, and for foreign tokens.
-func (v *Verified) Subject() string { return v.identifier.Subject }
+func (v *Verified) Subject() string { return v.token().identifier.Subject }
 
 // KeyID names the root key; empty for foreign tokens.
-func (v *Verified) KeyID() string { return v.identifier.KeyID }
+func (v *Verified) KeyID() string { return v.token().identifier.KeyID }
 
 // TokenID is what this token and all that was attenuated from the same one share.
 // It is zero for foreign tokens.
-func (v *Verified) TokenID() macaroon.TokenID { return v.identifier.TokenID }
+func (v *Verified) TokenID() macaroon.TokenID { return v.token().identifier.TokenID }
 
 // IssuedAt is when the token was minted; zero for foreign tokens.
-func (v *Verified) IssuedAt() time.Time { return v.identifier.IssuedAt }
+func (v *Verified) IssuedAt() time.Time { return v.token().identifier.IssuedAt }
 
 // Foreign reports whether another system minted the token.
-func (v *Verified) Foreign() bool { return v.foreign }
+func (v *Verified) Foreign() bool { return v.token().foreign }
 
 // Expiry is the earliest time-before of all macaroons presented; zero if there is
 // none.
@@ -82,8 +105,8 @@ func (v *Verified) Deadline() (deadline time.Time, ok bool) {
 // any of them: they tell what the token is restricted to, and nothing about who
 // presents it. The slice is the caller's.
 func (v *Verified) Conditions() []string {
-	list := conditions(nil, v.caveats)
-	for _, caveats := range v.discharges {
+	list := conditions(nil, v.token().caveats)
+	for _, caveats := range v.token().discharges {
 		list = conditions(list, caveats)
 	}
 	return list
@@ -101,7 +124,7 @@ func conditions(list []string, caveats macaroon.UnverifiedCaveats) []string {
 // Reference is a name of the token for logs: 16 hexadecimal digits of the SHA-256
 // of what the primary macaroon's signature covers. A token that was narrowed has
 // another one. Nothing about the signature follows from it.
-func (v *Verified) Reference() string { return reference(v.signed, v.caveats) }
+func (v *Verified) Reference() string { return reference(v.token().signed, v.token().caveats) }
 
 // String describes the decision for logs.
 func (v *Verified) String() string {

@@ -161,13 +161,21 @@ func (v *Verifier) now() time.Time {
 // The error is an [*Error] in one of three classes; see [ErrUnauthenticated],
 // [ErrDenied], [ErrUndecided].
 func (v *Verifier) Verify(ctx context.Context, c macaroon.Credential, operation string, facts caveat.Facts) (*Verified, error) {
+	return v.verify(ctx, c, nil, operation, &facts)
+}
+
+// verify decides on a credential, which is what was presented if that is not nil.
+func (v *Verifier) verify(ctx context.Context, c macaroon.Credential, t *presented, operation string, facts *caveat.Facts) (*Verified, error) {
 	start := v.now()
-	var p proof // on the stack: it goes no further than this
+	p, refusal := v.recall(ctx, t)
+	if p == nil {
+		p = new(proof) // on the stack: it goes no further than this
+		refusal = v.prove(ctx, c, start, p)
+	}
 	var verified *Verified
-	refusal := v.prove(ctx, c, start, &p)
 	if refusal == nil {
-		if verified, refusal = v.decide(ctx, &p, operation, &facts, start); refusal == nil {
-			v.cache.Value().keep(&p, verified.expiry, start)
+		if verified, refusal = v.decide(ctx, p, operation, facts, start); refusal == nil {
+			v.cache.Value().keep(p, verified.expiry, start)
 		}
 	}
 	v.audit(ctx, c, operation, verified, refusal, start)
@@ -180,21 +188,34 @@ func (v *Verifier) Verify(ctx context.Context, c macaroon.Credential, operation 
 // VerifyText is Verify for credential text, such as stands behind "Bearer" in a
 // header.
 func (v *Verifier) VerifyText(ctx context.Context, text, operation string, facts caveat.Facts) (*Verified, error) {
-	c, err := v.Parse(ctx, text, operation)
+	if t := v.presented(text); t != nil {
+		return v.verify(ctx, t.proof.credential, t, operation, &facts)
+	}
+	c, err := v.parse(ctx, text, operation)
 	if err != nil {
 		return nil, err
 	}
-	return v.Verify(ctx, c, operation, facts)
+	return v.verify(ctx, c, nil, operation, &facts)
 }
 
 // Parse reads credential text under the verifier's limits. Like every refusal, a
 // failure goes to the audit hook; operation is what stands there.
 func (v *Verifier) Parse(ctx context.Context, text, operation string) (macaroon.Credential, error) {
-	if len(text) <= v.limits.Text { // before it is hashed
-		if c, found := v.cache.Value().credential(text); found {
-			return c, nil
-		}
+	if t := v.presented(text); t != nil {
+		return t.proof.credential, nil
 	}
+	return v.parse(ctx, text, operation)
+}
+
+// presented gives what the cache knows of a text, or nil.
+func (v *Verifier) presented(text string) *presented {
+	if len(text) > v.limits.Text { // before it is hashed
+		return nil
+	}
+	return v.cache.Value().presented(text)
+}
+
+func (v *Verifier) parse(ctx context.Context, text, operation string) (macaroon.Credential, error) {
 	c, err := macaroon.ParseWith(text, v.options.Limits)
 	if err != nil {
 		return macaroon.Credential{}, v.RefuseUnread(ctx, operation, err)
