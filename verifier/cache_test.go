@@ -955,3 +955,27 @@ func TestCacheConcurrently(t *testing.T) {
 		require.Positive(t, s.Stats().Hits)
 	}
 }
+
+// A context that ends while conditions are looked at ends the decision, also where the
+// next ones need no checker.
+func TestCacheContextEnds(t *testing.T) {
+	type key struct{}
+	ends := caveat.Define("ends", caveat.Text, func(ctx context.Context, _ *caveat.Request, _ string) error {
+		if end, ok := ctx.Value(key{}).(context.CancelFunc); ok {
+			end()
+		}
+		return nil
+	})
+	s := newService(t, verifier.Options{Registry: must(caveat.Standard().With(ends))(t)})
+	m := s.mint(t, ends.Of("now"), caveat.Methods("GET"))
+	text := must(m.Encode())(t)
+	for range 4 {
+		must(s.VerifyText(ctx, text, read, caveat.Facts{Method: "GET"}))(t)
+	}
+	ending, cancel := context.WithCancel(ctx)
+	_, err := s.VerifyText(context.WithValue(ending, key{}, cancel), text, read, caveat.Facts{Method: "GET"})
+	var refused *verifier.Error
+	require.ErrorAs(t, err, &refused)
+	require.Equal(t, verifier.ContextDone, refused.Reason)
+	require.Equal(t, 4, refused.Caveat)
+}
