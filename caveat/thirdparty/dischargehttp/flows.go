@@ -64,8 +64,9 @@ type FlowOptions struct {
 	// 64; negative is an error.
 	MostPerClient int
 
-	// Began is told of each flow, if somebody has to be asked to act. It must not block. An error refuses. Nil
-	// means nothing.
+	// Began is told of each flow, if somebody has to be asked to act. It must not block. An error refuses. Clients
+	// begin flows as often as they like: to ask a person each time would let any of them tire that person into
+	// agreeing, so limit it. Nil means nothing.
 	Began func(context.Context, Flow) error
 }
 

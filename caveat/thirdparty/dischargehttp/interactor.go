@@ -141,8 +141,8 @@ func (poll) Interact(ctx context.Context, challenge Challenge) (Token, error) {
 // Browser has a person act in a browser. open is given the URL to open: it runs the browser, or shows the URL, and
 // returns without waiting for the person. Its error fails the discharge.
 //
-// Only https URLs are opened, or those of loopback, at the third party's own origin and at these other ones, where
-// people log in. The person must see in the browser where they are.
+// Only URLs at the third party's own origin are opened, and at these other ones, where people log in, which must be
+// https, but for loopback. The person must see in the browser where they are.
 func Browser(open func(ctx context.Context, url string) error, origins ...string) (Interactor, error) {
 	b := browser{open: open}
 	if open == nil {
