@@ -1,17 +1,19 @@
 // Package httpauth protects net/http handlers with macaroons: it reads the token of
 // a request, has a verifier decide, and answers 401, 403 or 503 by itself.
 //
-//		v, err := verifier.New(keys, "orders", verifier.Options{})
-//		auth, err := httpauth.New(v, httpauth.Options{})
-//		mux.Handle("GET /orders/{id}", auth.Require("orders.read", orders))
+//	v, err := verifier.New(keys, "orders", verifier.Options{})
+//	auth, err := httpauth.New(v, httpauth.Options{})
+//	mux.Handle("GET /orders/{id}", auth.Require("orders.read", orders))
 //
-//	  - [Auth.Require] and [Auth.RequireFunc] protect one handler. Inside it,
-//	    [FromContext] tells who is asking.
-//	  - [Auth.Handler] protects a whole mux, so that no handler is forgotten: what
-//	    is neither public nor has an operation is denied.
-//	  - [Auth.Check] only decides, and [Auth.WriteError] only answers: for other
-//	    frameworks, and where a resource is known only inside the handler.
-//	  - Package verifiertest makes a verifier and tokens for your tests.
+// Where to look:
+//
+//   - [Auth.Require] and [Auth.RequireFunc] protect one handler. Inside it,
+//     [FromContext] tells who is asking.
+//   - [Auth.Handler] protects a whole mux, so that no handler is forgotten: what
+//     is neither public nor has an operation is denied.
+//   - [Auth.Check] only decides, and [Auth.WriteError] only answers: for other
+//     frameworks, and where a resource is known only inside the handler.
+//   - Package verifiertest makes a verifier and tokens for your tests.
 //
 // # The token
 //
