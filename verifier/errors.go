@@ -227,8 +227,15 @@ func (e *Error) Is(target error) bool {
 }
 
 // Unwrap gives the cause, unless that is a refusal of its own, of a checker that
-// verifies another token, say: an error is in one class only.
-func (e *Error) Unwrap() error {
+// verifies another token, say: an error is in one class only. Nor does it give a cause
+// that panics when it is asked, as a typed nil pointer may: the error is the
+// application's, and whoever asks stands in the way of every request.
+func (e *Error) Unwrap() (cause error) {
+	defer func() {
+		if recover() != nil {
+			cause = nil
+		}
+	}()
 	for _, sentinel := range []error{
 		ErrUnauthenticated, ErrDenied, ErrUndecided, ErrNotMacaroon, ErrExpired, ErrRevoked, ErrMissingDischarge,
 	} {

@@ -56,8 +56,11 @@ func (p *panicked) LogValue() slog.Value {
 
 // LogRefusal writes to a log what an operator must know of a refusal also without an
 // audit hook: that it is undecided, or that something panicked. Of others it writes
-// nothing. The name of the transport begins the line; a nil logger is slog.Default.
+// nothing. The name of the transport begins the line; a nil logger is slog.Default. A
+// logger that panics is the application's too: that ends here, since the peer is still
+// to be answered.
 func LogRefusal(ctx context.Context, logger *slog.Logger, transport, operation string, refusal *Error) {
+	defer func() { recover() }()
 	level, message := slog.LevelWarn, ": undecided"
 	attrs := []slog.Attr{slog.String("operation", operation), slog.Any("refusal", refusal)}
 	if p, ok := errors.AsType[*panicked](refusal); ok {

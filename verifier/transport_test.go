@@ -2,6 +2,7 @@ package verifier_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -81,4 +82,33 @@ func TestPanicError(t *testing.T) {
 	log.Reset()
 	verifier.LogRefusal(t.Context(), slog.New(slog.NewTextHandler(&log, nil)), "http", "", &verifier.Error{Reason: verifier.Expired})
 	require.Empty(t, log.String())
+}
+
+// badError panics whatever it is asked, as a typed nil pointer may.
+type badError struct{}
+
+func (*badError) Error() string { panic("do-not-leak") }
+func (*badError) Is(error) bool { panic("do-not-leak") }
+func (*badError) Unwrap() error { panic("do-not-leak") }
+
+// badLog panics at each line.
+type badLog struct{ slog.Handler }
+
+func (badLog) Enabled(context.Context, slog.Level) bool  { return true }
+func (badLog) Handle(context.Context, slog.Record) error { panic("do-not-leak") }
+
+// TestBadCause: a refusal can be told from others, and logged, whatever its cause is; and a log can't stand in the
+// way of the answer.
+func TestBadCause(t *testing.T) {
+	refusal, _ := verifier.RefusalOf(nil)
+	refusal.Cause = &badError{}
+	require.ErrorIs(t, refusal, verifier.ErrUndecided)
+	require.NotErrorIs(t, refusal, io.EOF)
+	var log bytes.Buffer
+	verifier.LogRefusal(t.Context(), slog.New(slog.NewTextHandler(&log, nil)), "http", "orders.read", refusal)
+	require.Contains(t, log.String(), `msg="http: undecided"`)
+	require.NotContains(t, log.String(), "do-not-leak")
+	require.NotPanics(t, func() {
+		verifier.LogRefusal(t.Context(), slog.New(badLog{}), "http", "orders.read", refusal)
+	})
 }
