@@ -25,25 +25,30 @@ func (a *Auth) decide(ctx context.Context, method string, message any) (verified
 	if c, err = a.credential(ctx, operation); err != nil {
 		return nil, c, err
 	}
-	extract := a.options.Messages[method]
-	if listed && extract == nil && a.options.Facts == nil {
-		verified, err = a.verifier.Verify(ctx, c, operation, a.facts(ctx, method))
+	if extract := a.options.Messages[method]; !listed || extract != nil || a.options.Facts != nil {
+		verified, err = a.decideInSteps(ctx, c, method, message, &operation)
 		return verified, c, err
 	}
+	verified, err = a.verifier.Verify(ctx, c, operation, a.facts(ctx, method))
+	return verified, c, err
+}
+
+// decideInSteps has the application say what is asked for. It is a function of its own so
+// that calls which don't need it have less on the stack, which is new for each call.
+func (a *Auth) decideInSteps(ctx context.Context, c macaroon.Credential, method string, message any, operation *string) (*verifier.Verified, error) {
 	authentic, err := a.verifier.Authenticate(ctx, c)
 	if err != nil {
-		return nil, c, err
+		return nil, err
 	}
 	q, err := a.ask(ctx, method)
-	if err == nil && extract != nil {
+	if extract := a.options.Messages[method]; err == nil && extract != nil {
 		q, err = a.about(ctx, q, extract, message)
 	}
 	if err != nil {
-		return nil, c, err
+		return nil, err
 	}
-	operation = q.operation
-	verified, err = authentic.Check(ctx, q.operation, q.facts)
-	return verified, c, err
+	*operation = q.operation
+	return authentic.Check(ctx, q.operation, q.facts)
 }
 
 // Check decides whether the token of the call that ctx belongs to allows operation: for
