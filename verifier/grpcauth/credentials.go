@@ -56,7 +56,8 @@ const defaultLifetime = 30 * time.Second
 // They are safe for concurrent use.
 //
 // An error of a call for which there was no token is, by [errors.Is], what the source or
-// discharger said, or one of the errors of package client.
+// discharger said, or one of the errors of package client. Its text tells the cause; its
+// status, which is what a handler that returns it sends on, does not.
 type Credentials struct {
 	targets map[string]bool
 	source  client.Source
@@ -130,7 +131,7 @@ func (c *Credentials) RequireTransportSecurity() bool { return true }
 func (c *Credentials) GetRequestMetadata(ctx context.Context, uri ...string) (map[string]string, error) {
 	value, err := c.authorization(ctx, uri)
 	if err != nil {
-		return nil, &unauthorised{err, status.New(codeOf(err), err.Error())}
+		return nil, &unauthorised{err, status.New(codeOf(err), "no token for a call")}
 	}
 	return map[string]string{authorizationKey: value}, nil
 }
@@ -212,6 +213,8 @@ func (c *Credentials) caveats(ctx context.Context, method string) ([]macaroon.Ca
 }
 
 // unauthorised is why there is no token for a call. gRPC hands it to the caller as it is.
+// A handler that returns it in its turn sends the status and not the cause, which may
+// name files and hosts.
 type unauthorised struct {
 	err    error
 	status *status.Status

@@ -16,9 +16,9 @@ import (
 // Each message that comes in is decided on, by a method that has an extractor, before
 // the handler gets it. A unary call has one. Of a stream, the first message is what the
 // method's own operation would be decided on otherwise, since only then the resource is
-// known; if the handler sends something before, or the client sends nothing, that is
-// decided by the method's operation and without a resource. A message that is refused
-// ends the stream.
+// known; if the handler sends something or returns before, or the client sends nothing,
+// that is decided by the method's operation and without a resource. A message that is
+// refused ends the stream.
 //
 // [Extract] makes one for messages of one type.
 type Extractor func(message any) (operation, resource string)

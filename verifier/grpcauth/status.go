@@ -2,7 +2,6 @@ package grpcauth
 
 import (
 	"encoding/base64"
-	"errors"
 	"strings"
 	"time"
 
@@ -44,7 +43,7 @@ func rowOf(refusal *verifier.Error) row {
 		return row{codes.Unauthenticated, ReasonTokenRequired, "a token is required"}
 	case refusal.Reason == verifier.InvalidRequest:
 		return row{codes.Unauthenticated, ReasonInvalidRequest, "the metadata must have one scheme and one token"}
-	case errors.Is(refusal, verifier.ErrMissingDischarge):
+	case refusal.Is(verifier.ErrMissingDischarge):
 		return row{codes.Unauthenticated, ReasonDischargeRequired, "the token needs the discharges listed"}
 	case refusal.Class() == verifier.Unauthenticated:
 		return row{codes.Unauthenticated, ReasonInvalidToken, "the token is not valid"}

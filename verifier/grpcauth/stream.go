@@ -23,7 +23,8 @@ import (
 // When a stream ends by its token, its context is canceled, with the refusal as the cause,
 // and the peer is answered at once. The handler may then still be running, in a goroutine
 // of its own, as after a client's cancellation: everything that it does with the stream
-// fails. If it panics before that, so does Stream.
+// fails. It is not among those that [grpc.MaxConcurrentStreams] counts any more, so it should
+// heed its context. If it panics before that, so does Stream.
 func (a *Auth) Stream(server any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 	if a.public[info.FullMethod] {
 		return handler(server, ss)
@@ -136,12 +137,19 @@ func (s *stream) serve(server any, handler grpc.StreamHandler) error {
 	case result.panicked != nil:
 		panic(result.panicked) // for whoever recovers outside
 	}
+	if s.ctx.Err() == nil { // else there is nobody to answer
+		if err := s.opened(); err != nil {
+			return err
+		}
+	}
 	return result.err
 }
 
 // logPanic says where a handler panicked: whoever recovers outside can't see that any
-// more, and when the stream has ended, nobody does.
+// more, and when the stream has ended, nobody does. A log that panics itself does not
+// end the process: nobody could recover in this goroutine.
 func (s *stream) logPanic(value any) {
+	defer func() { recover() }()
 	cause := verifier.PanicError(value)
 	if cause == nil {
 		return
@@ -202,11 +210,11 @@ func (s *stream) look() {
 		s.changed = nil
 		return
 	}
-	if due, ends := s.due(); ends && !time.Now().Before(due) {
-		s.decide(s.latest(), nil)
-		return
+	err := s.renew()
+	if due, ends := s.due(); err == nil && ends && !time.Now().Before(due) {
+		err = s.check(s.latest(), nil)
 	}
-	s.end(s.renew())
+	s.end(err)
 }
 
 // renew tells whether the token would still be authenticated.
@@ -322,7 +330,7 @@ func (s *stream) SendHeader(header metadata.MD) error {
 	return s.ServerStream.SendHeader(header)
 }
 
-// opened sees to it that something has been decided before the handler goes on.
+// opened sees to it that something has been decided before the handler answers anything.
 func (s *stream) opened() error {
 	if err := s.over(); err != nil {
 		return err

@@ -24,7 +24,7 @@ func rowOf(refusal *verifier.Error) row {
 		return row{http.StatusUnauthorized, "", "A token is required."}
 	case refusal.Reason == verifier.InvalidRequest:
 		return row{http.StatusBadRequest, "invalid_request", "One token is to be presented, in one header of correct syntax."}
-	case errors.Is(refusal, verifier.ErrMissingDischarge):
+	case refusal.Is(verifier.ErrMissingDischarge):
 		return row{http.StatusUnauthorized, "insufficient_user_authentication", "The token needs discharges."}
 	case refusal.Class() == verifier.Unauthenticated:
 		return row{http.StatusUnauthorized, "invalid_token", "The token is not valid."}
