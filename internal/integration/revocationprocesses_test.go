@@ -139,19 +139,18 @@ func (f *faultyPath) set(fault string) {
 }
 
 func (f *faultyPath) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	recorder := httptest.NewRecorder()
+	f.feed.ServeHTTP(recorder, r)
+	answer := recorder.Body.Bytes()
+	// Only now: a fault also befalls the answer to a question that was waiting when it began.
 	f.mu.Lock()
 	fault := f.fault
+	f.kept = append(f.kept, answer)
+	kept := f.kept
 	f.mu.Unlock()
 	if fault == "cut" {
 		panic(http.ErrAbortHandler)
 	}
-	recorder := httptest.NewRecorder()
-	f.feed.ServeHTTP(recorder, r)
-	answer := recorder.Body.Bytes()
-	f.mu.Lock()
-	f.kept = append(f.kept, answer)
-	kept := f.kept
-	f.mu.Unlock()
 	switch {
 	case fault == "delayed":
 		select {
