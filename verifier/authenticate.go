@@ -51,12 +51,17 @@ func (p *proof) place() *branch {
 	return stands(p.discharges)
 }
 
-// text gives what is kept with the text of the credential, or nil.
+// text gives what is kept with a text of the credential, or nil. Locations may differ in
+// it, of which nothing there speaks; the order of discharges may not.
 func (p *proof) text() *presented {
 	if p.branch == nil {
 		return nil
 	}
-	return p.branch.text.Load()
+	t := p.branch.text.Load()
+	if t == nil || !slices.Equal(t.proof.discharges, p.discharges) {
+		return nil
+	}
+	return t
 }
 
 // root is the answer of a source.
