@@ -14,7 +14,8 @@ import (
 //
 // Parse gets text that anybody who held the token may have written: it must accept only what Format can
 // write, fail on everything else (the empty argument too, if that means nothing), and neither block nor allocate
-// beyond the length of its input. The text has no control characters. A panic is treated as an error.
+// beyond the length of its input. The text has no control characters. A panic is treated as an error. The same text
+// always gives the same value: it may be parsed once for many decisions.
 //
 // A Codec must be safe for concurrent use.
 type Codec[T any] interface {
@@ -39,7 +40,7 @@ type kind[T any] struct {
 // check decides: nil if the request satisfies what the condition asks for, else an error that wraps [ErrAbsent],
 // [ErrNotMet], whatever it got from [Undecided], or anything. It must deny when the fact that it needs is
 // absent, honour the context, and give the same answer to the same question; it neither changes nor keeps
-// the Request. It runs only for authentic tokens, possibly in several goroutines at once. It never gets the
+// the Request, nor changes want, which many decisions may share. It runs only for authentic tokens, possibly in several goroutines at once. It never gets the
 // condition of another caveat, and must not take want for a fact: anybody may append a caveat that says anything.
 //
 // Define never panics. A name outside the grammar, a nil codec or a nil check is reported by [Kind.Of] and

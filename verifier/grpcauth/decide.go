@@ -33,8 +33,8 @@ func (a *Auth) decide(ctx context.Context, method string, message any) (verified
 	return verified, c, err
 }
 
-// decideInSteps has the application say what is asked for. It is a function of its own so
-// that calls which don't need it have less on the stack, which is new for each call.
+// decideInSteps has the application say what is asked for, once the token has proved
+// authentic.
 func (a *Auth) decideInSteps(ctx context.Context, c macaroon.Credential, method string, message any, operation *string) (*verifier.Verified, error) {
 	authentic, err := a.verifier.Authenticate(ctx, c)
 	if err != nil {
