@@ -33,9 +33,9 @@ import (
 // in the comments.
 var hasty = rootkey.Options{
 	RefreshEvery: 200 * time.Millisecond,  // 10 seconds
-	PublishFor:   400 * time.Millisecond,  // a minute
-	StaleAfter:   1500 * time.Millisecond, // 5 minutes
-	MaxLifetime:  2 * time.Second,         // 24 hours
+	PublishFor:   time.Second,             // a minute
+	StaleAfter:   2500 * time.Millisecond, // 5 minutes
+	MaxLifetime:  3 * time.Second,         // 24 hours
 	Leeway:       200 * time.Millisecond,  // a minute
 	RotateEvery:  time.Hour,               // 30 days; here it is done by hand
 }
@@ -94,7 +94,7 @@ func main() {
 	verify(ctx, both, "after StaleAfter", token)
 	unlock()
 	for _, p := range both {
-		p.recover()
+		p.recover(ctx, token)
 	}
 	verify(ctx, both, "it is back", orders.mint(ctx, "the web shop, later"))
 
@@ -147,7 +147,7 @@ func newKEK() *seal.Sealer {
 	return must(seal.NewKey(kek[:]))
 }
 
-// mint gives a token for a minute, which a keyring with hasty options cuts to two seconds.
+// mint gives a token for a minute, which a keyring with hasty options cuts to three seconds.
 func (p *process) mint(ctx context.Context, label string) macaroon.Macaroon {
 	return must(p.keys.Mint(ctx, macaroon.Grant{Subject: "billing", Label: label},
 		caveat.ExpiresIn(time.Minute), caveat.Audience("orders"), caveat.Operations("orders.read")))
@@ -160,10 +160,10 @@ func (p *process) list(ctx context.Context) {
 	}
 }
 
-// recover waits until the keys can be read again.
-func (p *process) recover() {
+// recover waits until the keys can be read again: something can be said of a token.
+func (p *process) recover(ctx context.Context, token macaroon.Macaroon) {
 	for range 1000 {
-		if _, err := p.keys.Epoch(); err == nil {
+		if _, _, err := p.keys.RootSignature(ctx, token.Identifier()); err == nil {
 			return
 		}
 		time.Sleep(10 * time.Millisecond)
