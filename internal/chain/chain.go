@@ -25,8 +25,6 @@ import (
 // Size is the length in bytes of a signature and of a derived key.
 const Size = 32
 
-const blockSize = 64 // of SHA-256, RFC 2104's B
-
 // DeriveKey turns a root key of any length into the key under which
 // identifiers are signed.
 func DeriveKey(rootKey []byte) (key [Size]byte) {
@@ -37,7 +35,7 @@ func DeriveKey(rootKey []byte) (key [Size]byte) {
 }
 
 const (
-	smallMessage = 192     // most conditions fit: no allocation, little to clear
+	smallMessage = 183     // most conditions fit: no allocation, little to clear
 	largeMessage = 4 << 10 // the default limit of a condition: one allocation for the rest
 )
 
@@ -47,13 +45,13 @@ const (
 // concurrently, and it is left with key material in it, so it belongs on the
 // stack.
 //
-// HMAC under a 32-byte key is two SHA-256 calls, each over a block made of key
+// HMAC under a 32-byte key is SHA-256 twice, each time over a block made of key
 // and padding followed by the message (RFC 2104). Every link has a new key, so
 // there is no state worth keeping between links, and crypto/hmac, which is built
 // for long-lived keys, would spend more on its set-up than on hashing.
 type Hasher struct {
-	small [blockSize + smallMessage]byte
-	outer [blockSize + Size]byte
+	small [blockSize + smallMessage + minPadding]byte
+	outer [2 * blockSize]byte // room for a block, a sum and the padding
 	large []byte
 	links int
 }
@@ -90,36 +88,36 @@ func (h *Hasher) Bind(primary, discharge *[Size]byte) {
 }
 
 func (h *Hasher) mac(out, key *[Size]byte, message string) {
-	inner := h.small[:]
-	if n := blockSize + len(message); n > len(inner) {
+	room := h.small[:]
+	if n := padded(blockSize + len(message)); n > len(room) {
 		if n > len(h.large) {
-			h.large = make([]byte, max(n, blockSize+largeMessage))
+			h.large = make([]byte, max(n, padded(blockSize+largeMessage)))
 		}
-		inner = h.large
+		room = h.large
 	}
-	n := copy(inner[blockSize:], message)
-	h.sum(out, key, inner[:blockSize+n])
+	n := copy(room[blockSize:], message)
+	h.sum(out, key, room, blockSize+n)
 }
 
 func (h *Hasher) macPair(out, key, a, b *[Size]byte) {
-	inner := h.small[:blockSize+2*Size]
-	copy(inner[blockSize:], a[:])
-	copy(inner[blockSize+Size:], b[:])
-	h.sum(out, key, inner)
+	room := h.small[:]
+	copy(room[blockSize:], a[:])
+	copy(room[blockSize+Size:], b[:])
+	h.sum(out, key, room, blockSize+2*Size)
 }
 
-// sum completes an HMAC, given room for one block with the message behind it. out
-// may be key.
-func (h *Hasher) sum(out, key *[Size]byte, inner []byte) {
+// sum completes an HMAC, given room where the message ends at n, behind a block for the
+// key, with as much behind it as padding takes. out may be key.
+func (h *Hasher) sum(out, key *[Size]byte, room []byte, n int) {
 	h.links++
-	pad((*[blockSize]byte)(inner), key, 0x3636363636363636)
-	pad((*[blockSize]byte)(h.outer[:]), key, 0x5c5c5c5c5c5c5c5c)
-	*(*[Size]byte)(h.outer[blockSize:]) = sha256.Sum256(inner)
-	*out = sha256.Sum256(h.outer[:])
+	mask((*[blockSize]byte)(room), key, 0x3636363636363636)
+	mask((*[blockSize]byte)(h.outer[:]), key, 0x5c5c5c5c5c5c5c5c)
+	*(*[Size]byte)(h.outer[blockSize:]) = sha256Of(room, n)
+	*out = sha256Of(h.outer[:], blockSize+Size)
 }
 
-// pad writes the key, padded with zeros to a block, XORed with a pattern.
-func pad(block *[blockSize]byte, key *[Size]byte, pattern uint64) {
+// mask writes the key, filled up with zeros to a block, XORed with a pattern.
+func mask(block *[blockSize]byte, key *[Size]byte, pattern uint64) {
 	for i := 0; i < Size; i += 8 {
 		word := binary.NativeEndian.Uint64(key[i:]) ^ pattern
 		binary.NativeEndian.PutUint64(block[i:], word)

@@ -1,0 +1,30 @@
+//go:build !race
+
+package chain_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/amaretti-go/amaretti/internal/chain"
+)
+
+func TestAllocations(t *testing.T) {
+	var h chain.Hasher
+	sig := [chain.Size]byte{1}
+	vid := chain.Seal(&sig, &sig)
+	other := sig
+	long := strings.Repeat("x", 4<<10)
+	h.FirstParty(&sig, long) // the scratch space is taken once
+	for _, condition := range []string{"", "short", long[:182], long[:183], long[:184], long} {
+		require.Zero(t, testing.AllocsPerRun(100, func() { h.FirstParty(&sig, condition) }), len(condition))
+		require.Zero(t, testing.AllocsPerRun(100, func() { h.ThirdParty(&sig, vid, condition) }), len(condition))
+	}
+	require.Zero(t, testing.AllocsPerRun(100, func() {
+		var fresh chain.Hasher
+		fresh.FirstParty(&sig, "time-before 2030-01-01T00:00:00Z")
+	}), "a hasher on the stack")
+	require.Zero(t, testing.AllocsPerRun(100, func() { h.Bind(&other, &sig) }))
+}
