@@ -112,8 +112,11 @@ func (h *Hasher) sum(out, key *[Size]byte, room []byte, n int) {
 	h.links++
 	mask((*[blockSize]byte)(room), key, 0x3636363636363636)
 	mask((*[blockSize]byte)(h.outer[:]), key, 0x5c5c5c5c5c5c5c5c)
-	*(*[Size]byte)(h.outer[blockSize:]) = sha256Of(room, n)
-	*out = sha256Of(h.outer[:], blockSize+Size)
+	if sumOfSum(out, pad(room, n), pad(h.outer[:], blockSize+Size)) {
+		return
+	}
+	*(*[Size]byte)(h.outer[blockSize:]) = sha256.Sum256(room[:n])
+	*out = sha256.Sum256(h.outer[:blockSize+Size])
 }
 
 // mask writes the key, filled up with zeros to a block, XORed with a pattern.
