@@ -41,7 +41,7 @@ func parse(binary string, limits Limits) (Credential, error) {
 	if limit := t.inForce().bytes(); len(binary) > limit {
 		return Credential{}, wire.OverLimit("bytes", limit)
 	}
-	list, err := wire.Decode(t.one[:0], t.few[:0], binary, wire.Limits(*t.inForce()))
+	list, err := wire.Decode(t.one[:0], t.few[:0], binary, (*wire.Limits)(t.inForce()))
 	if err != nil {
 		return Credential{}, err
 	}

@@ -174,7 +174,7 @@ func (m *model) discharged(w macaroon.Wallet, name string) macaroon.Wallet {
 
 // damaged is a credential after somebody had his hands on it who has no key.
 func (m *model) damaged(c macaroon.Credential) (damaged macaroon.Credential) {
-	list := must(wire.Decode(nil, nil, string(binary(m.t, c)), wire.Limits(macaroon.Limits{}.WithDefaults())))(m.t)
+	list := must(wire.Decode(nil, nil, string(binary(m.t, c)), new(wire.Limits(macaroon.Limits{}.WithDefaults()))))(m.t)
 	i := m.rand.IntN(len(list))
 	target := &list[i]
 	target.Caveats = slices.Clone(target.Caveats)
@@ -217,7 +217,7 @@ func (m *model) damaged(c macaroon.Credential) (damaged macaroon.Credential) {
 			list = slices.Delete(list, i, i+1)
 		}
 	case 9: // parts of two credentials
-		other := must(wire.Decode(nil, nil, string(binary(m.t, pick(m, m.presented))), wire.Limits(macaroon.Limits{}.WithDefaults())))(m.t)
+		other := must(wire.Decode(nil, nil, string(binary(m.t, pick(m, m.presented))), new(wire.Limits(macaroon.Limits{}.WithDefaults()))))(m.t)
 		switch m.rand.IntN(4) {
 		case 0:
 			target.Signature = other[0].Signature

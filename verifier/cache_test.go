@@ -50,7 +50,7 @@ var (
 // decode takes a credential apart, as those can who have no key.
 func decode(t testing.TB, c macaroon.Credential) []wire.Macaroon {
 	t.Helper()
-	return must(wire.Decode(nil, nil, string(binary(t, c)), wire.Limits(macaroon.Limits{}.WithDefaults())))(t)
+	return must(wire.Decode(nil, nil, string(binary(t, c)), new(wire.Limits(macaroon.Limits{}.WithDefaults()))))(t)
 }
 
 func encode(t testing.TB, list ...wire.Macaroon) (c macaroon.Credential) {

@@ -30,7 +30,7 @@ func TestDischarges(t *testing.T) {
 
 	// bound gives the macaroons as they are bound to root.
 	bound := binary(t, present(t, root, a, b, c))
-	parts := must(wire.Decode(nil, nil, string(bound), wire.Limits(macaroon.Limits{}.WithDefaults())))(t)
+	parts := must(wire.Decode(nil, nil, string(bound), new(wire.Limits(macaroon.Limits{}.WithDefaults()))))(t)
 	rootPart, aPart, cPart, bPart := parts[0], parts[1], parts[2], parts[3]
 	of := func(parts ...wire.Macaroon) (cr macaroon.Credential) {
 		var data []byte
@@ -40,7 +40,7 @@ func TestDischarges(t *testing.T) {
 		require.NoError(t, cr.UnmarshalBinary(data))
 		return cr
 	}
-	foreignPart := must(wire.Decode(nil, nil, string(binary(t, other)), wire.Limits(macaroon.Limits{}.WithDefaults())))(t)[1]
+	foreignPart := must(wire.Decode(nil, nil, string(binary(t, other)), new(wire.Limits(macaroon.Limits{}.WithDefaults()))))(t)[1]
 	twice := bPart
 	twice.Signature[0]++
 
@@ -106,7 +106,7 @@ func mustDecode(t testing.TB, m macaroon.Macaroon) wire.Macaroon {
 	data := must(m.MarshalBinary())(t)
 	limits := macaroon.Limits{}.WithDefaults()
 	limits.Identifier = limits.Condition
-	return must(wire.Decode(nil, nil, string(data), wire.Limits(limits)))(t)[0]
+	return must(wire.Decode(nil, nil, string(data), (*wire.Limits)(&limits)))(t)[0]
 }
 
 func foreignOf(t testing.TB, name string) wire.Macaroon { return mustDecode(t, discharge(t, name)) }
@@ -161,7 +161,7 @@ func TestVerificationIDs(t *testing.T) {
 // Locations are not signed: rewriting them changes no decision.
 func TestLocationsDecideNothing(t *testing.T) {
 	s := newService(t, verifier.Options{})
-	parts := must(wire.Decode(nil, nil, string(binary(t, present(t, s.mint(t, thirdParty("a")), discharge(t, "a")))), wire.Limits(macaroon.Limits{}.WithDefaults())))(t)
+	parts := must(wire.Decode(nil, nil, string(binary(t, present(t, s.mint(t, thirdParty("a")), discharge(t, "a")))), new(wire.Limits(macaroon.Limits{}.WithDefaults()))))(t)
 	for _, location := range []string{"", "http://169.254.169.254/", "x"} {
 		var data []byte
 		for _, m := range parts {

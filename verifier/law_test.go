@@ -141,7 +141,7 @@ func FuzzChangedByte(f *testing.F) {
 // withoutLocations is what the signatures cover.
 func withoutLocations(t testing.TB, data []byte) (parts []string) {
 	t.Helper()
-	list := must(wire.Decode(nil, nil, string(data), wire.Limits(macaroon.Limits{}.WithDefaults())))(t)
+	list := must(wire.Decode(nil, nil, string(data), new(wire.Limits(macaroon.Limits{}.WithDefaults()))))(t)
 	for _, m := range list {
 		parts = append(parts, m.Identifier)
 		for _, c := range m.Caveats {

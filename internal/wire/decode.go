@@ -9,8 +9,8 @@ import (
 // Decode reads one or more macaroons that stand one behind the other and fill
 // data. The first is the primary one, the others are discharges, whose identifiers
 // are caveat ids and may be as long as these. list and caveats are empty: they give
-// room that costs the caller nothing, and is used as far as it goes.
-func Decode(list []Macaroon, caveats []Caveat, data string, limits Limits) ([]Macaroon, error) {
+// room that costs the caller nothing, and is used as far as it goes. Of limits nothing is kept.
+func Decode(list []Macaroon, caveats []Caveat, data string, limits *Limits) ([]Macaroon, error) {
 	if data == "" || data[0] != version {
 		return nil, ErrNotMacaroon
 	}
@@ -56,7 +56,7 @@ func Decode(list []Macaroon, caveats []Caveat, data string, limits Limits) ([]Ma
 
 type decoder struct {
 	data   string // what is left
-	limits Limits
+	limits *Limits
 }
 
 func (d *decoder) header(m *Macaroon, idLimit int) (err error) {

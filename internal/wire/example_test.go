@@ -11,7 +11,7 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	list, err := wire.Decode(nil, nil, data, wire.Limits{Macaroons: 1, Caveats: 1, AllCaveats: 1, Identifier: 64, Condition: 64, Location: 64})
+	list, err := wire.Decode(nil, nil, data, &wire.Limits{Macaroons: 1, Caveats: 1, AllCaveats: 1, Identifier: 64, Condition: 64, Location: 64})
 	if err != nil {
 		panic(err)
 	}

@@ -20,7 +20,7 @@ var generous = wire.Limits{
 	Identifier: 1 << 20, Condition: 1 << 20, Location: 1 << 20,
 }
 
-func decode(data string) ([]wire.Macaroon, error) { return wire.Decode(nil, nil, data, generous) }
+func decode(data string) ([]wire.Macaroon, error) { return wire.Decode(nil, nil, data, &generous) }
 
 // example has every sort of field.
 func example() wire.Macaroon {
@@ -164,7 +164,7 @@ func TestLimits(t *testing.T) {
 		Macaroons: 2, Caveats: 6, AllCaveats: 12, Identifier: 2, Condition: 200, Location: 14,
 	}
 	two := encoded(m, m)
-	_, err := wire.Decode(nil, nil, two, tight)
+	_, err := wire.Decode(nil, nil, two, &tight)
 	require.NoError(t, err, "exactly at every limit")
 	for name, lower := range map[string]func(*wire.Limits){
 		"macaroons":   func(l *wire.Limits) { l.Macaroons-- },
@@ -178,16 +178,16 @@ func TestLimits(t *testing.T) {
 	} {
 		limits := tight
 		lower(&limits)
-		_, err := wire.Decode(nil, nil, two, limits)
+		_, err := wire.Decode(nil, nil, two, &limits)
 		require.ErrorIs(t, err, wire.ErrLimit, name)
 	}
 
 	brief := wire.Macaroon{Identifier: "id", Caveats: []wire.Caveat{{ID: "brief"}}}
 	tight.Condition = len("brief")
-	_, err = wire.Decode(nil, nil, encoded(brief), tight)
+	_, err = wire.Decode(nil, nil, encoded(brief), &tight)
 	require.NoError(t, err)
 	tight.Condition--
-	_, err = wire.Decode(nil, nil, encoded(brief), tight)
+	_, err = wire.Decode(nil, nil, encoded(brief), &tight)
 	require.ErrorIs(t, err, wire.ErrLimit)
 }
 

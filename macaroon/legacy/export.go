@@ -98,7 +98,7 @@ func decode[T Token](token T) ([]wire.Macaroon, error) {
 		return nil, err
 	}
 	const most = math.MaxInt
-	return wire.Decode(nil, nil, string(binary), wire.Limits{
+	return wire.Decode(nil, nil, string(binary), &wire.Limits{
 		Macaroons: most, Caveats: most, AllCaveats: most, Identifier: most, Condition: most, Location: most,
 	})
 }
