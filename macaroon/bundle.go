@@ -18,7 +18,7 @@ type bundle struct {
 
 	// Room for what most bundles are, so that they take one allocation.
 	one [1]wire.Macaroon
-	few [6]wire.Caveat
+	few [8]wire.Caveat
 }
 
 // box keeps a bundle from printing. The zero box is in the zero values.
