@@ -89,19 +89,18 @@ func InsecureFixedKey(rootKey []byte, grant ForeignGrant) (ForeignSource, error)
 		return nil, fmt.Errorf("verifier: fixed key: %w", err)
 	}
 	grant.Operations = slices.Clone(grant.Operations)
-	return &fixedKey{redact.Hide(chain.DeriveKey(rootKey)), grant}, nil
+	return &fixedKey{redact.Hide(chain.NewKey(chain.DeriveKey(rootKey))), grant}, nil
 }
 
 type fixedKey struct {
-	derived redact.Box[[chain.Size]byte]
+	derived redact.Box[chain.Key]
 	grant   ForeignGrant
 }
 
 func (k *fixedKey) ForeignRootSignature(_ context.Context, identifier string) (sig [32]byte, grant ForeignGrant, found bool, err error) {
-	var h chain.Hasher
 	grant = k.grant
 	grant.Operations = slices.Clone(grant.Operations) // the caller's
-	return h.Root(k.derived.Value(), identifier), grant, true, nil
+	return k.derived.Value().Root(identifier), grant, true, nil
 }
 
 // Epoch never changes, since the key does not.

@@ -27,4 +27,6 @@ func TestAllocations(t *testing.T) {
 		fresh.FirstParty(&sig, "time-before 2030-01-01T00:00:00Z")
 	}), "a hasher on the stack")
 	require.Zero(t, testing.AllocsPerRun(100, func() { h.Bind(&other, &sig) }))
+	key := chain.NewKey(sig)
+	require.Zero(t, testing.AllocsPerRun(100, func() { key.Root(long[:183]) }))
 }

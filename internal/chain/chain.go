@@ -88,15 +88,22 @@ func (h *Hasher) Bind(primary, discharge *[Size]byte) {
 }
 
 func (h *Hasher) mac(out, key *[Size]byte, message string) {
-	room := h.small[:]
-	if n := padded(blockSize + len(message)); n > len(room) {
-		if n > len(h.large) {
-			h.large = make([]byte, max(n, padded(blockSize+largeMessage)))
+	room, n := h.behindBlock(message)
+	h.sum(out, key, room, n)
+}
+
+// behindBlock puts a message behind a block for the key, where there is room for the padding
+// as well. It ends at n.
+func (h *Hasher) behindBlock(message string) (room []byte, n int) {
+	room, n = h.small[:], blockSize+len(message)
+	if size := padded(n); size > len(room) {
+		if size > len(h.large) {
+			h.large = make([]byte, max(size, padded(blockSize+largeMessage)))
 		}
 		room = h.large
 	}
-	n := copy(room[blockSize:], message)
-	h.sum(out, key, room, blockSize+n)
+	copy(room[blockSize:], message)
+	return room, n
 }
 
 func (h *Hasher) macPair(out, key, a, b *[Size]byte) {
@@ -110,14 +117,20 @@ func (h *Hasher) macPair(out, key, a, b *[Size]byte) {
 // key, with as much behind it as padding takes. out may be key.
 func (h *Hasher) sum(out, key *[Size]byte, room []byte, n int) {
 	h.links++
-	mask((*[blockSize]byte)(room), key, 0x3636363636363636)
-	mask((*[blockSize]byte)(h.outer[:]), key, 0x5c5c5c5c5c5c5c5c)
-	if sumOfSum(out, pad(room, n), pad(h.outer[:], blockSize+Size)) {
+	mask((*[blockSize]byte)(room), key, innerMask)
+	mask((*[blockSize]byte)(h.outer[:]), key, outerMask)
+	if sumOfSum(out, nil, pad(room, n), pad(h.outer[:], blockSize+Size)) {
 		return
 	}
 	*(*[Size]byte)(h.outer[blockSize:]) = sha256.Sum256(room[:n])
 	*out = sha256.Sum256(h.outer[:blockSize+Size])
 }
+
+// What RFC 2104 fills its two blocks with.
+const (
+	innerMask = 0x3636363636363636
+	outerMask = 0x5c5c5c5c5c5c5c5c
+)
 
 // mask writes the key, filled up with zeros to a block, XORed with a pattern.
 func mask(block *[blockSize]byte, key *[Size]byte, pattern uint64) {

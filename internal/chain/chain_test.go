@@ -121,11 +121,13 @@ func TestLinksAreDistinct(t *testing.T) {
 func TestEveryLength(t *testing.T) {
 	var h chain.Hasher
 	key, text := [chain.Size]byte{1}, strings.Repeat("\xff", 4500)
+	ready := chain.NewKey(key)
 	for n := range 4500 {
 		for _, n := range []int{n, 4499 - n} {
 			sig := key
 			h.FirstParty(&sig, text[:n])
 			require.Equal(t, slow(key, text[:n]), sig, n)
+			require.Equal(t, sig, ready.Root(text[:n]), n)
 		}
 	}
 }
@@ -156,6 +158,33 @@ func TestReadState(t *testing.T) {
 	}
 }
 
+func TestStatesAreRead(t *testing.T) {
+	inner := sha256.Sum256(append(make([]byte, 64), "inner"...))
+	want := sha256.Sum256(append(make([]byte, 64), inner[:]...))
+	sum, ok := chain.SumOfSum(nil, "inner")
+	require.True(t, ok)
+	require.Equal(t, want, sum)
+
+	key := chain.NewKey([chain.Size]byte{5})
+	sum, ok = chain.SumOfSum(&key, "inner")
+	require.True(t, ok)
+	require.Equal(t, slow([chain.Size]byte{5}, "inner"), sum)
+
+	key = chain.KeyWithoutStates([chain.Size]byte{5})
+	_, ok = chain.SumOfSum(&key, "inner")
+	require.False(t, ok)
+}
+
+// A key whose states can't be read signs all the same.
+func TestKeyWithoutStates(t *testing.T) {
+	derived := [chain.Size]byte{5}
+	ready, unready := chain.NewKey(derived), chain.KeyWithoutStates(derived)
+	require.NotEqual(t, ready, unready)
+	for _, identifier := range []string{"", "identifier", strings.Repeat("i", 5000)} {
+		require.Equal(t, slow(derived, identifier), unready.Root(identifier))
+	}
+}
+
 func slow(key [chain.Size]byte, message string) (sig [chain.Size]byte) {
 	mac := hmac.New(sha256.New, key[:])
 	mac.Write([]byte(message))
@@ -179,6 +208,8 @@ func FuzzLinks(f *testing.F) {
 
 		sig := h.Root(&derived, identifier)
 		require.Equal(t, slow(derived, identifier), sig)
+		ready := chain.NewKey(derived)
+		require.Equal(t, sig, ready.Root(identifier))
 
 		first := sig
 		h.FirstParty(&first, condition)

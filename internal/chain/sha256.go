@@ -25,26 +25,50 @@ func pad(room []byte, n int) []byte {
 }
 
 // sumOfSum gives the SHA-256 of outer, behind whose first block it puts that of inner. Both
-// are padded already.
+// are padded already. With a key it begins with the key's states in place of the first blocks,
+// which are not looked at.
 //
 // SHA-256 is nothing but its state after the last block. Where the padding is in place all
 // blocks are hashed in one go, and the state is read off as the package writes it down. That
-// takes two thirds of the time that Sum256 does for the few blocks of a link, which moves the end
-// of each message, and then the state, to add the padding itself. It reports false if the
-// state can't be read.
-func sumOfSum(out *[Size]byte, inner, outer []byte) (ok bool) {
+// takes seven tenths of the time that Sum256 does for the few blocks of a link, which moves
+// the end of each message, and then the state, to add the padding itself. It reports false
+// if a state can't be read.
+func sumOfSum(out *[Size]byte, key *Key, inner, outer []byte) (ok bool) {
 	h := sha256.New() // not given to anybody, so that all this stays on the stack
-	state := h.(encoding.BinaryAppender)
+	state := h.(interface {
+		encoding.BinaryAppender
+		encoding.BinaryUnmarshaler
+	})
 	var room [stateSize]byte
-	h.Write(inner) // never fails
+	first := 0
+	if key != nil {
+		if first = blockSize; state.UnmarshalBinary(key.inner[:]) != nil {
+			return false
+		}
+	}
+	h.Write(inner[first:]) // never fails
 	written, _ := state.AppendBinary(room[:0])
 	if !readState((*[Size]byte)(outer[blockSize:]), written, len(inner)) {
 		return false
 	}
-	h.Reset()
-	h.Write(outer)
+	if key == nil {
+		h.Reset()
+	} else if state.UnmarshalBinary(key.outer[:]) != nil {
+		return false
+	}
+	h.Write(outer[first:])
 	written, _ = state.AppendBinary(room[:0])
 	return readState(out, written, len(outer))
+}
+
+// stateAfter gives the state after one block, or one that nobody reads.
+func stateAfter(block *[blockSize]byte) (state [stateSize]byte) {
+	h := sha256.New()
+	h.Write(block[:])
+	if written, err := h.(encoding.BinaryAppender).AppendBinary(nil); err == nil && len(written) == stateSize {
+		copy(state[:], written)
+	}
+	return state
 }
 
 // A state is written as a magic, the eight words, what is there of the next block, and

@@ -24,8 +24,8 @@ type Keyring struct {
 type ring struct {
 	store   guarded
 	options Options
-	decoy   redact.Box[[chain.Size]byte] // what unknown keys cost, nobody's
-	writing chan struct{}                // has room for one writer of this process
+	decoy   redact.Box[chain.Key] // what unknown keys cost, nobody's
+	writing chan struct{}         // has room for one writer of this process
 	reading
 }
 
@@ -60,15 +60,15 @@ func Open(ctx context.Context, store Store, options Options) (*Keyring, error) {
 }
 
 func newRing(store Store, options Options) *ring {
-	r := &ring{
+	var nobodys [chain.Size]byte
+	rand.Read(nobodys[:]) // never fails: crypto/rand ends the program instead
+	return &ring{
 		store:   guarded{store},
 		options: options,
-		decoy:   redact.New[[chain.Size]byte](),
+		decoy:   redact.Hide(chain.NewKey(nobodys)),
 		writing: make(chan struct{}, 1),
 		reading: reading{base: time.Now(), wall: time.Now, asked: -options.RefreshEvery},
 	}
-	rand.Read(r.decoy.Value()[:]) // never fails: crypto/rand ends the program instead
-	return r
 }
 
 // InMemory makes a keyring with one fresh random key of 32 bytes, which is gone
@@ -102,15 +102,14 @@ func (k *Keyring) RootSignature(ctx context.Context, identifier string) (sig [32
 			derived, found = box, true
 		}
 	}
-	var h chain.Hasher
-	if sig = h.Root(derived.Value(), identifier); !found {
+	if sig = derived.Value().Root(identifier); !found {
 		return [chain.Size]byte{}, false, nil
 	}
 	return sig, true, nil
 }
 
 // derived gives what a key derives, if it is one that verifies.
-func (r *ring) derived(ctx context.Context, keyID string) (box redact.Box[[chain.Size]byte], known bool, err error) {
+func (r *ring) derived(ctx context.Context, keyID string) (box redact.Box[chain.Key], known bool, err error) {
 	arrived := r.begun.Load()
 	v, err := r.current(ctx)
 	if err != nil {
