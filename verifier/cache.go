@@ -52,7 +52,7 @@ const (
 //
 // There are two tables. In entries, a credential is found by its identifier and then, in
 // a tree, by the authenticated bytes of one caveat after the other. In texts, what was
-// presented again just so is found by its whole text, which saves parsing it: parsing is
+// presented again just so is found by its text, which saves parsing it: parsing is
 // the same for everybody, so that proves nothing, and the way goes on through entries.
 //
 // Who looks something up takes no lock and, if nothing is new, writes nothing that is
@@ -196,7 +196,7 @@ func (c *cache) presented(text string) *presented {
 	if c == nil {
 		return nil
 	}
-	hash := maphash.String(c.seed, text)
+	hash := c.hashText(text)
 	set := c.texts.set(hash)
 	for i := range set {
 		if t := set[i].Load(); t != nil && t.hash == hash && t.text == text {
@@ -204,6 +204,13 @@ func (c *cache) presented(text string) *presented {
 		}
 	}
 	return nil
+}
+
+// hashText hashes the end of a text, where the last signature is. That tells branches apart,
+// of which each has one text at most. Others that end likewise are compared, and not kept.
+func (c *cache) hashText(text string) uint64 {
+	const end = 64 // characters; a signature takes 43
+	return maphash.String(c.seed, text[max(0, len(text)-end):])
 }
 
 // count counts an authentic credential.
@@ -525,7 +532,7 @@ func (c *cache) keepText(e *entry, b *branch, p *proof, now time.Time) {
 	if err != nil {
 		return
 	}
-	t := &presented{hash: maphash.String(c.seed, text), text: text, proof: *p}
+	t := &presented{hash: c.hashText(text), text: text, proof: *p}
 	t.proof.credential, t.proof.identifier, t.proof.root, t.proof.renewed = credential, e.identifier, *e.root.Load(), false
 	var refusal *Error
 	if t.terms, refusal = t.proof.terms(now, maxLeeway); refusal != nil {
