@@ -3,6 +3,7 @@ package caveat_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -19,6 +20,7 @@ func TestCompiledDecidesTheSame(t *testing.T) {
 	texts := []string{"", "GET", "POST", "GET POST", "get", "orders", "orders stock", "orders.read", "orders.*", "*", "orders.read orders.list",
 		"orders internal", "orders.internal", "/orders/7", "/orders/*", "/orders", "/orders/", "/Orders/7", "/orders/%37", "/orders/7/lines", "/orders/**",
 		"/orders/7 /stock/7", "/stock/7", " ", "\x00"}
+	glances := []string{"allow", "audience", "http-method", "http-host", "http-path"}
 	allowed, held := 0, 0
 	for _, name := range []string{"allow", "deny", "audience", "http-method", "http-host", "http-path", "grpc-method", "resource"} {
 		for _, first := range texts {
@@ -29,6 +31,7 @@ func TestCompiledDecidesTheSame(t *testing.T) {
 					req := &caveat.Request{Facts: caveat.Facts{Method: fact, Host: fact, Path: fact, GRPCMethod: fact, Resource: fact},
 						Now: time.Now(), Operation: fact, Audience: fact}
 					want := registry.Check(ctx, req, condition)
+					require.Equal(t, want == nil && slices.Contains(glances, name), registry.Holds(req, condition), "%q for %q", condition, fact)
 					if compileErr != nil {
 						require.Error(t, want, "%q for %q", condition, fact)
 						continue
@@ -48,6 +51,8 @@ func TestCompiledDecidesTheSame(t *testing.T) {
 	}
 	require.Greater(t, allowed, 200)
 	require.Greater(t, held, 100)
+	require.False(t, registry.Holds(nil, "http-method GET"))
+	require.False(t, registry.Holds(request(), "shop-tier gold"))
 }
 
 func TestPredicateSize(t *testing.T) {

@@ -88,6 +88,14 @@ func (r Registry) check(ctx context.Context, req *Request, condition string) err
 	return kind.check(ctx, req, argument)
 }
 
+// Holds reports whether the request is seen at a glance to satisfy the condition. No more is known if it is false: ask
+// Check. It calls no checker of an application's and keeps nothing of the request, which can so stay on the stack of
+// whoever made it. It is for those who decide often, and leaves it to them to look at their context.
+func (r Registry) Holds(req *Request, condition string) bool {
+	kind, argument := standardKind(condition)
+	return kind != nil && req != nil && kind.glance.decides(req, argument)
+}
+
 // Compile parses one condition, to check it again and again. The Predicate does not keep the condition's memory.
 func (r Registry) Compile(condition string) (Predicate, error) {
 	p, err := r.compile(strings.Clone(condition))
@@ -111,10 +119,8 @@ func (r Registry) compile(condition string) (p Predicate, err error) {
 }
 
 func (r Registry) parse(condition string) (Definition, string, error) {
-	for i := range standard {
-		if kind := &standard[i]; kind.begins(condition) {
-			return kind.Definition, condition[len(kind.name)+1:], nil
-		}
+	if kind, argument := standardKind(condition); kind != nil {
+		return kind.Definition, argument, nil
 	}
 	name, argument := nextWord(condition)
 	if kind, ok := r.lookup(name); ok {
@@ -169,9 +175,7 @@ func (p Predicate) Size() (bytes int, known bool) {
 	return len(p.condition) + p.size, true
 }
 
-// Holds reports whether the request is seen at a glance to satisfy the condition. No more is known if it is false: ask
-// Check. It calls no checker and keeps nothing of the request, which can so stay on the stack of whoever made it. It is
-// for those who decide often, and leaves it to them to look at their context.
+// Holds is [Registry.Holds] for the condition.
 func (p *Predicate) Holds(req *Request) bool {
 	return p.glance != noGlance && req != nil && p.glance.holds(req, p.condition[p.argument:])
 }

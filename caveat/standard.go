@@ -49,8 +49,8 @@ func (k inPlace) check(ctx context.Context, req *Request, argument string) error
 	return k.rule(ctx, req, argument)
 }
 
-// glance is how a rule is seen to hold for an argument that is known to be well-formed. It is a number and not a
-// function, so that the compiler sees what becomes of the request.
+// glance is how a rule is seen to hold without anybody else's code. It is a number and not a function, so that the
+// compiler sees what becomes of the request.
 type glance uint8
 
 const (
@@ -62,7 +62,28 @@ const (
 	matchesPath
 )
 
-// holds reports whether the rule is seen to hold. False means nothing: the rule decides, and says what is wrong.
+// decides reports whether the rule holds for an argument that may be anything. It is the rule itself. False means
+// nothing if there is no glance.
+func (g glance) decides(req *Request, argument string) bool {
+	var err error
+	switch g {
+	case listsOperation:
+		err = checkAllow(context.Background(), req, argument)
+	case listsAudience:
+		err = checkAudience(context.Background(), req, argument)
+	case listsMethod:
+		err = checkMethod(context.Background(), req, argument)
+	case listsHost:
+		err = checkHost(context.Background(), req, argument)
+	case matchesPath:
+		err = checkPath(context.Background(), req, argument)
+	default:
+		return false
+	}
+	return err == nil
+}
+
+// holds is decides for an argument that is known to be well-formed.
 //
 // What is in a well-formed list is well-formed: a fact that is one of its words is, too. But for an operation, since
 // what is listed may be a pattern.
@@ -115,6 +136,17 @@ func hasWord(list, word string) bool {
 type entry struct {
 	name string
 	Definition
+	glance glance
+}
+
+// standardKind finds the standard kind that a condition is of, and its argument; nil if it is of none.
+func standardKind(condition string) (kind *entry, argument string) {
+	for i := range standard {
+		if kind := &standard[i]; kind.begins(condition) {
+			return kind, condition[len(kind.name)+1:]
+		}
+	}
+	return nil, ""
 }
 
 // begins reports whether the condition is of this kind and has an argument. Most are of another, which its length
@@ -127,7 +159,10 @@ func (e *entry) begins(condition string) bool {
 func list(kinds ...Definition) []entry {
 	entries := make([]entry, len(kinds))
 	for i, kind := range kinds {
-		entries[i] = entry{kind.Name(), kind}
+		entries[i] = entry{name: kind.Name(), Definition: kind}
+		if k, ok := kind.(inPlace); ok {
+			entries[i].glance = k.glance
+		}
 	}
 	return entries
 }
