@@ -349,7 +349,7 @@ func branchBytes(macaroons int) int {
 // presentedBytes is what a text takes, the credential that is parsed from it, and what is
 // known of that.
 func presentedBytes(text int, p *proof) int {
-	const bundle, perMacaroon, perCaveat = 512, 96, 48 // with one macaroon and a few caveats
+	const bundle, perMacaroon, perCaveat = 576, 96, 48 // with one macaroon and a few caveats
 	const perAsked = 64                                // as in a map with room for twice as many
 	view, caveats, asked := p.credential.Inspect(), 0, 0
 	if len(p.asked) > 0 {
