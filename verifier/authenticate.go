@@ -320,7 +320,7 @@ func (v *Verifier) reprove(ctx context.Context, p *proof) (*proof, *Error) {
 	fresh := *p
 	fresh.root = r
 	if fresh.renewed = r.same(&p.root); !fresh.renewed { // it grants something else now, and that is another entry
-		fresh.entry, fresh.branch = nil, nil
+		fresh.entry, fresh.primary, fresh.discharges, fresh.branch = nil, nil, nil, nil
 	}
 	if refusal := fresh.complete(); refusal != nil {
 		return nil, refusal

@@ -130,13 +130,12 @@ func (e *entry) start() *node {
 }
 
 // presented is a credential and the text that it is parsed from, with what was proved of
-// it and what follows from that at any time.
+// it.
 type presented struct {
 	hash  uint64
 	text  string
 	proof proof
 	token *token // apart, since a Verified refers to it
-	terms terms
 }
 
 // table finds things by a hash, without a lock: each is in one of the few places of its
@@ -484,7 +483,7 @@ func (c *cache) graft(p *proof) *graft {
 	if nodes*nodeBytes(0, 0) > c.limit { // before it is looked at any closer
 		return nil
 	}
-	g := newGraft(view)
+	g := newGraft(p)
 	if g.measure(nil) > c.limit {
 		return nil
 	}
@@ -534,10 +533,6 @@ func (c *cache) keepText(e *entry, b *branch, p *proof, now time.Time) {
 	}
 	t := &presented{hash: c.hashText(text), text: text, proof: *p}
 	t.proof.credential, t.proof.identifier, t.proof.root, t.proof.renewed = credential, e.identifier, *e.root.Load(), false
-	var refusal *Error
-	if t.terms, refusal = t.proof.terms(now, maxLeeway); refusal != nil {
-		return
-	}
 	known := t.proof.token()
 	t.token = &known
 	bytes := presentedBytes(len(text), &t.proof)

@@ -138,6 +138,9 @@ func (m *model) bad() bool { return m.one(m.mildness) }
 // narrowed gives a wallet of one that is held, with more caveats, and sometimes with
 // somebody to ask.
 func (m *model) narrowed(w macaroon.Wallet) macaroon.Wallet {
+	if w.Primary().Inspect().Caveats().Len() > 50 { // soon there is no room for more
+		return w
+	}
 	var more []macaroon.Caveat
 	for range 1 + m.rand.IntN(3) {
 		more = append(more, m.condition())

@@ -521,6 +521,28 @@ func TestCacheOneIdentifier(t *testing.T) {
 	require.Greater(t, got.hits, uint64(40))
 }
 
+// What a discharge says is not the minter's word, also where another token of the same
+// identifier has it from its minter.
+func TestCacheDischargeIsNotTheMinters(t *testing.T) {
+	source := newFakeSource()
+	v := must(verifier.New(withEpoch{source}, "orders", verifier.Options{}))(t)
+	id := string(must(macaroon.Identifier{KeyID: "k", IssuedAt: time.Now(), Caveats: 4}.MarshalBinary())(t))
+	both := narrow(t, must(macaroon.New(source.key(), id, ""))(t), thirdParty("idp"), caveat.Operations(read))
+	whole := narrow(t, both, caveat.ExpiresIn(time.Hour), caveat.Audience("orders"))
+	d := discharge(t, "idp", caveat.ExpiresIn(time.Hour), caveat.Audience("orders"))
+	for range 3 {
+		require.NoError(t, verifyErr(v, present(t, whole, d)))
+	}
+	require.EqualValues(t, 2, v.Stats().Hits)
+	for reason, lacking := range map[verifier.Reason]macaroon.Macaroon{
+		verifier.NoExpiry:   narrow(t, both, caveat.Audience("orders"), caveat.Methods("GET")),
+		verifier.NoAudience: narrow(t, both, caveat.ExpiresIn(time.Hour), caveat.Methods("GET")),
+	} {
+		require.Equal(t, reason, reasonOf(t, verifyErr(v, present(t, lacking, d))))
+	}
+	require.EqualValues(t, 2, v.Stats().PartialHits)
+}
+
 // A grant from elsewhere goes when the source says something else.
 func TestCacheForeignGrant(t *testing.T) {
 	source := &foreignSource{newFakeSource(), verifier.ForeignGrant{MinterCaveats: 2, Operations: []string{read}}}

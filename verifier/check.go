@@ -90,7 +90,7 @@ func (v *Verifier) decide(ctx context.Context, p *proof, operation string, facts
 			}
 			var err error
 			switch class := classAt(known, j, condition); {
-			case class == expiring && t.readable: // they have held already
+			case class == expiring && !t.unreadable: // they have held already
 				ends = true
 			case class == declaring:
 				err = declared.add(i, ends, condition)
@@ -136,55 +136,73 @@ func (v *Verifier) failed(ctx context.Context, macaroon, index int, err error) *
 	return refuseAt(CheckUndecided, macaroon, index, err)
 }
 
-// terms is what the structure of a credential tells before any condition is
-// checked.
+// terms is what the structure of a credential, or of its beginning, tells before any
+// condition is checked.
 type terms struct {
 	expiry                  time.Time // the earliest; zero if there is none
-	readable                bool      // whether all were read: then all of them hold
+	unreadable              bool      // whether one could not be read, and the others may hold or not
 	expires, named, allowed bool      // the minter wrote a time-before, an audience, an allow
 }
 
-// hold tells whether all of them were read and none has expired.
+// hold tells whether all expiries were read and none has passed.
 func (t *terms) hold(now time.Time, leeway time.Duration) bool {
-	return t.readable && (t.expiry.IsZero() || now.Before(t.expiry.Add(leeway)))
+	return !t.unreadable && (t.expiry.IsZero() || now.Before(t.expiry.Add(leeway)))
+}
+
+// add adds a condition, which the minter may have written. It gives the end of a time-before that
+// can be read, which is never zero.
+func (t *terms) add(condition string, minter bool) (end time.Time) {
+	switch classOf(condition) {
+	case expiring:
+		end, err := caveat.Time.Parse(condition[len(expiryPrefix):])
+		if err != nil {
+			t.unreadable = true // its turn to fail comes with the other conditions
+			break
+		}
+		t.expires = t.expires || minter
+		t.until(end)
+		return end
+	case naming:
+		t.named = t.named || minter
+	case allowing:
+		t.allowed = t.allowed || minter
+	}
+	return time.Time{}
+}
+
+func (t *terms) until(end time.Time) {
+	if t.expiry.IsZero() || end.Before(t.expiry) {
+		t.expiry = end
+	}
+}
+
+// join adds the terms of what is known of one macaroon.
+func (t *terms) join(known *terms) {
+	if !known.expiry.IsZero() {
+		t.until(known.expiry)
+	}
+	t.expires, t.named, t.allowed = t.expires || known.expires, t.named || known.named, t.allowed || known.allowed
 }
 
 // terms finds them, and fails if an expiry has passed: an expired token is
 // refused as such, whatever else is wrong with it.
 func (p *proof) terms(now time.Time, leeway time.Duration) (t terms, refusal *Error) {
-	if text := p.text(); text != nil && text.terms.hold(now, leeway) {
-		return text.terms, nil
-	}
-	t.readable = true
 	view := p.credential.Inspect()
 	minters := p.minterCaveats()
-	var room [16]*node
 	for i := range view.Len() {
 		caveats := view.At(i).Caveats()
-		known := p.known(i).path(room[:])
-		for j := range caveats.Len() {
+		first := 0
+		if n := p.known(i); n != nil && n.terms.hold(now, leeway) {
+			t.join(&n.terms)
+			first = int(n.depth)
+		}
+		for j := first; j < caveats.Len(); j++ {
 			condition, ok := caveats.Condition(j)
 			if !ok {
 				continue
 			}
-			switch classAt(known, j, condition) {
-			case expiring:
-				end, ok := expiry(condition, known, j)
-				if !ok {
-					t.readable = false // its turn to fail comes with the other conditions
-					continue
-				}
-				if !now.Before(end.Add(leeway)) {
-					return terms{}, refuseAt(Expired, i, j, nil)
-				}
-				if t.expiry.IsZero() || end.Before(t.expiry) {
-					t.expiry = end
-				}
-				t.expires = t.expires || j < minters
-			case naming:
-				t.named = t.named || j < minters
-			case allowing:
-				t.allowed = t.allowed || j < minters
+			if end := t.add(condition, j < minters); !end.IsZero() && !now.Before(end.Add(leeway)) {
+				return terms{}, refuseAt(Expired, i, j, nil)
 			}
 		}
 		minters = 0 // only the primary macaroon has a minter whose word counts
@@ -232,15 +250,6 @@ func classAt(known []*node, j int, condition string) class {
 		return known[j].class
 	}
 	return classOf(condition)
-}
-
-// expiry reads the time of a time-before, unless that is known. It is never zero.
-func expiry(condition string, known []*node, j int) (end time.Time, ok bool) {
-	if j < len(known) {
-		return known[j].end()
-	}
-	end, err := caveat.Time.Parse(condition[len(expiryPrefix):])
-	return end, err == nil
 }
 
 // required holds the token to what its minter must have written. If a holder

@@ -32,19 +32,14 @@ type node struct {
 	parent  *node            // nil for a root
 
 	child, sibling atomic.Pointer[node]
-	branches       atomic.Pointer[branch]   // whose primary macaroon ends here
-	compiled       atomic.Pointer[compiled] // the condition, once it has been looked at again
+	branches       atomic.Pointer[branch]           // whose primary macaroon ends here
+	compiled       atomic.Pointer[caveat.Predicate] // the condition, once it has been looked at again; zero where its size can't be bounded
 
+	terms terms // of all conditions from the first to this one
 	class class
 	used  atomic.Bool // since somebody last looked for what can go
 	depth int32       // how many caveats lead here, with this one
 	refs  int32       // how many macaroons of branches lead through here; under the lock
-}
-
-// compiled is a condition ready for use.
-type compiled struct {
-	predicate caveat.Predicate // zero for a time-before, and where its size can't be bounded
-	end       time.Time        // of a time-before, else zero
 }
 
 // branch is one credential that verified, as it stands in a tree.
@@ -100,23 +95,10 @@ func (n *node) together(discharge *node) (bound *[chain.Size]byte) {
 	return nil
 }
 
-// end gives the time of a time-before; ok is false if it can't be read.
-func (n *node) end() (end time.Time, ok bool) {
-	if c := n.compiled.Load(); c != nil {
-		return c.end, true
-	}
-	end, err := caveat.Time.Parse(n.id[len(expiryPrefix):])
-	if err != nil {
-		return time.Time{}, false
-	}
-	n.compiled.Store(&compiled{end: end})
-	return end, true
-}
-
 // holds tells whether the condition is seen to hold, once it has been compiled.
 func (n *node) holds(req *caveat.Request) bool {
 	c := n.compiled.Load()
-	return c != nil && c.predicate.Holds(req)
+	return c != nil && c.Holds(req)
 }
 
 // check decides on the condition. It is compiled here, and not where n is made: that may
@@ -124,20 +106,20 @@ func (n *node) holds(req *caveat.Request) bool {
 func (n *node) check(ctx context.Context, req *caveat.Request, registry *caveat.Registry) error {
 	c := n.compiled.Load()
 	if c == nil {
-		c = new(compiled)
 		predicate, err := registry.Compile(n.id)
 		if err != nil {
 			return registry.Check(ctx, req, n.id) // which says what is wrong
 		}
-		if bytes, known := predicate.Size(); known && bytes <= predicateBytes(len(n.id)) {
-			c.predicate = predicate
+		if bytes, known := predicate.Size(); !known || bytes > predicateBytes(len(n.id)) {
+			predicate = caveat.Predicate{}
 		}
+		c = &predicate
 		n.compiled.Store(c)
 	}
-	if c.predicate.IsZero() {
+	if c.IsZero() {
 		return registry.Check(ctx, req, n.id)
 	}
-	return c.predicate.Check(ctx, req)
+	return c.Check(ctx, req)
 }
 
 // touch notes that something was used. It writes only where that is news: what every
@@ -151,6 +133,7 @@ func touch(used *atomic.Bool) {
 // graft is a credential that verified, on its way into a tree.
 type graft struct {
 	view       macaroon.Unverified
+	minters    int            // how many of the primary macaroon's caveats the minter wrote
 	discharges map[string]int // by identifier
 	hasher     chain.Hasher
 	order      []int   // macaroons, in the order in which their caveats come
@@ -159,8 +142,9 @@ type graft struct {
 	failed     bool
 }
 
-func newGraft(view macaroon.Unverified) *graft {
-	return &graft{view: view, discharges: discharges(view)}
+func newGraft(p *proof) *graft {
+	view := p.credential.Inspect()
+	return &graft{view: view, minters: p.minterCaveats(), discharges: discharges(view)}
 }
 
 // measure tells how many bytes the credential adds below root, which may be nil.
@@ -225,7 +209,7 @@ func (g *graft) addMacaroon(i int, at *node) {
 	for _, c := range g.view.At(i).Caveats().All() {
 		next := at.find(&c)
 		if next == nil {
-			next = g.grow(at, &c)
+			next = g.grow(at, &c, i == 0 && int(at.depth) < g.minters)
 			if known {
 				g.fresh = append(g.fresh, next)
 			} else {
@@ -241,10 +225,11 @@ func (g *graft) addMacaroon(i int, at *node) {
 	g.ends[slot] = at
 }
 
-func (g *graft) grow(at *node, c *macaroon.UnverifiedCaveat) *node {
-	n := &node{id: strings.Clone(c.ID), vid: strings.Clone(c.VerificationID), sig: at.sig, parent: at, depth: at.depth + 1}
+func (g *graft) grow(at *node, c *macaroon.UnverifiedCaveat, minter bool) *node {
+	n := &node{id: strings.Clone(c.ID), vid: strings.Clone(c.VerificationID), sig: at.sig, parent: at, terms: at.terms, depth: at.depth + 1}
 	if !c.ThirdParty() {
 		n.class = classOf(n.id)
+		n.terms.add(n.id, minter)
 		g.hasher.FirstParty(&n.sig, c.ID)
 		return n
 	}
@@ -330,7 +315,7 @@ func nodeBytes(id, vid int) int {
 	if vid > 0 {
 		return bytes + allocated(vid) + allocated(size[node]()) // the root of its discharge
 	}
-	return bytes + allocated(size[compiled]()) + predicateBytes(id)
+	return bytes + allocated(size[caveat.Predicate]()) + predicateBytes(id)
 }
 
 // predicateBytes is what the predicate of a condition may take: its own copy of it, and
