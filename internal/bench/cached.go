@@ -81,8 +81,9 @@ func (c *cached) hitRate() float64 {
 	return float64(s.Hits+s.PartialHits) / float64(s.Hits+s.PartialHits+s.Misses)
 }
 
-// variants is how many tokens that were narrowed afresh take turns. None is seen again before it is forgotten.
-const variants = 2048
+// variants is how many tokens that were narrowed afresh take turns. None is seen again before it is forgotten, and
+// all fit into a core's cache, where a header is that a server has just read.
+const variants = 512
 
 // delegatedOps returns the works about tokens that have been handed on.
 func delegatedOps(c contender, d delegate, text string) (map[string]func() error, error) {

@@ -80,6 +80,10 @@ func newGRPCCells(expiry time.Time) ([]*cell, error) {
 	newCell := func(who string, op func() error) *cell {
 		return &cell{work: grpcWork, caveats: detailed, who: who, op: op}
 	}
+	rival := newCell(grpcCall, call)
+	rival.turns = true
+	called := newCell(grpcProtected, protected)
+	called.rival = rival
 	return []*cell{
 		newCell(grpcDecision, func() error {
 			_, err := v.VerifyText(context.Background(), text, operation, conditions.Facts{GRPCMethod: method})
@@ -92,8 +96,8 @@ func newGRPCCells(expiry time.Time) ([]*cell, error) {
 			}
 			return err
 		}),
-		newCell(grpcCall, call),
-		newCell(grpcProtected, protected),
+		called,
+		rival,
 	}, nil
 }
 

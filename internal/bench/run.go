@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -17,6 +18,8 @@ type cell struct {
 	who     string
 	op      func() error
 	hitRate func() float64 // of a replay, else nil
+	rival   *cell          // whose operations take turns with this one's, or nil
+	turns   bool           // whether this is one's rival, and measured with it
 
 	batch       int       // operations at a time
 	nanoseconds []float64 // for each operation, by round
@@ -226,16 +229,9 @@ func (c *cell) calibrate() error {
 
 // measure runs one batch alone, and one on each core at once.
 func (c *cell) measure() error {
-	runtime.GC()                                      // nobody pays for what another left
-	if _, err := c.times(1 + c.batch/4); err != nil { // nor for the caches that it filled
+	if err := c.alone(); err != nil {
 		return err
 	}
-	took, err := c.times(c.batch)
-	if err != nil {
-		return err
-	}
-	c.nanoseconds = append(c.nanoseconds, float64(took)/float64(c.batch))
-
 	runtime.GC()
 	cores := runtime.GOMAXPROCS(0)
 	errs := make([]error, cores)
@@ -246,11 +242,42 @@ func (c *cell) measure() error {
 	}
 	all.Wait()
 	c.allCores = append(c.allCores, float64(cores*c.batch)/time.Since(start).Seconds())
-	for _, err := range errs {
+	return errors.Join(errs...)
+}
+
+func (c *cell) alone() error {
+	if c.turns {
+		return nil
+	}
+	runtime.GC()                                      // nobody pays for what another left
+	if _, err := c.times(1 + c.batch/4); err != nil { // nor for the caches that it filled
+		return err
+	}
+	if c.rival != nil {
+		return c.takeTurns()
+	}
+	took, err := c.times(c.batch)
+	c.nanoseconds = append(c.nanoseconds, float64(took)/float64(c.batch))
+	return err
+}
+
+// takeTurns measures two cells whose operations wait for other goroutines and the kernel: one is quicker than the
+// other for many batches on end, and then the other way round.
+func (c *cell) takeTurns() error {
+	var took, rivals time.Duration
+	for range c.batch {
+		one, err := c.times(1)
 		if err != nil {
 			return err
 		}
+		other, err := c.rival.times(1)
+		if err != nil {
+			return err
+		}
+		took, rivals = took+one, rivals+other
 	}
+	c.nanoseconds = append(c.nanoseconds, float64(took)/float64(c.batch))
+	c.rival.nanoseconds = append(c.rival.nanoseconds, float64(rivals)/float64(c.batch))
 	return nil
 }
 
