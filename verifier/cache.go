@@ -480,7 +480,7 @@ func (c *cache) graft(p *proof) *graft {
 	for i := range view.Len() {
 		nodes += view.At(i).Caveats().Len()
 	}
-	if nodes*nodeBytes(0, 0) > c.limit { // before it is looked at any closer
+	if nodes*allocated(size[node]()) > c.limit { // before it is looked at any closer
 		return nil
 	}
 	g := newGraft(p)

@@ -104,6 +104,9 @@ func (n *node) holds(req *caveat.Request) bool {
 // check decides on the condition. It is compiled here, and not where n is made: that may
 // be other people's code, and most of what narrowed tokens say never comes again.
 func (n *node) check(ctx context.Context, req *caveat.Request, registry *caveat.Registry) error {
+	if !compiles(n.class) {
+		return registry.Check(ctx, req, n.id)
+	}
 	c := n.compiled.Load()
 	if c == nil {
 		predicate, err := registry.Compile(n.id)
@@ -121,6 +124,10 @@ func (n *node) check(ctx context.Context, req *caveat.Request, registry *caveat.
 	}
 	return c.Check(ctx, req)
 }
+
+// compiles tells whether conditions of a class are ever compiled: the verifier reads expiries and
+// declarations by itself.
+func compiles(c class) bool { return c != expiring && c != declaring }
 
 // touch notes that something was used. It writes only where that is news: what every
 // request writes to would travel from core to core.
@@ -159,7 +166,7 @@ func (g *graft) measureMacaroon(i int, at *node) (bytes int) {
 			at = at.find(&c)
 		}
 		if at == nil {
-			bytes += nodeBytes(len(c.ID), len(c.VerificationID))
+			bytes += nodeBytes(c.ID, c.VerificationID)
 		} else {
 			discharged = at.opened
 		}
@@ -302,7 +309,7 @@ func (b *branch) remove() (bytes int) {
 				break
 			}
 		}
-		bytes += nodeBytes(len(n.id), len(n.vid))
+		bytes += nodeBytes(n.id, n.vid)
 	}
 	return bytes
 }
@@ -310,12 +317,15 @@ func (b *branch) remove() (bytes int) {
 // What all of this takes. For what comes later, such as compiled conditions, there is
 // room from the start, so that nothing that is kept grows uncounted.
 
-func nodeBytes(id, vid int) int {
-	bytes := allocated(size[node]()) + allocated(id)
-	if vid > 0 {
-		return bytes + allocated(vid) + allocated(size[node]()) // the root of its discharge
+func nodeBytes(id, vid string) int {
+	bytes := allocated(size[node]()) + allocated(len(id))
+	switch {
+	case vid != "":
+		bytes += allocated(len(vid)) + allocated(size[node]()) // the root of its discharge
+	case compiles(classOf(id)):
+		bytes += allocated(size[caveat.Predicate]()) + predicateBytes(len(id))
 	}
-	return bytes + allocated(size[caveat.Predicate]()) + predicateBytes(id)
+	return bytes
 }
 
 // predicateBytes is what the predicate of a condition may take: its own copy of it, and
