@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	conditions "github.com/amaretti-go/amaretti/caveat"
@@ -104,14 +105,19 @@ func delegatedOps(c contender, d delegate, text string) (map[string]func() error
 	return map[string]func() error{"decide-narrowed": decideOp(c, texts...), "decide-discharged": decideOp(c, with)}, nil
 }
 
-// decideOp decides on any one of the tokens.
+// decideOp decides on one of the tokens after the other.
 func decideOp(c contender, texts ...string) func() error {
 	r, headers := newRequest(), make([]string, len(texts))
 	for i, text := range texts {
 		headers[i] = scheme + text
 	}
+	var turn atomic.Uint32
 	return func() error {
-		got, err := c.decide(headers[rand.IntN(len(headers))], r)
+		header := headers[0]
+		if len(headers) > 1 { // else all cores would wait for the same counter
+			header = headers[turn.Add(1)%uint32(len(headers))]
+		}
+		got, err := c.decide(header, r)
 		if err == nil && got != subject {
 			err = fmt.Errorf("subject is %q", got)
 		}
