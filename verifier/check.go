@@ -47,6 +47,22 @@ func (a *Authentic) Check(ctx context.Context, operation string, facts caveat.Fa
 	return verified, nil
 }
 
+// Unexpired tells whether the credential has not expired: its error is that of Check for one
+// that has. It looks at no other condition, so it allows nothing. It is for those who
+// learn only later what is asked for, and would begin something for that.
+func (a *Authentic) Unexpired(ctx context.Context) error {
+	v, p := a.verifier, a.proof.Load()
+	if p == nil {
+		return refuse(Malformed, errEmpty)
+	}
+	start := v.now()
+	if _, refusal := p.terms(start, v.options.Leeway); refusal != nil {
+		v.audit(ctx, p.credential, "", nil, refusal, start)
+		return refusal
+	}
+	return nil
+}
+
 // Reference is a name of the token for logs; see [Verified.Reference].
 func (a *Authentic) Reference() string {
 	p := a.proof.Load()

@@ -109,6 +109,37 @@ func TestReauthenticate(t *testing.T) {
 	require.ErrorIs(t, new(verifier.Authentic).Reauthenticate(ctx), verifier.ErrUnauthenticated)
 }
 
+// TestUnexpired looks at every expiry, the discharges' too, and at nothing else.
+func TestUnexpired(t *testing.T) {
+	for _, cache := range []int{-1, 0} {
+		var records []verifier.Record
+		s := newService(t, verifier.Options{CacheBytes: cache, Leeway: time.Second, Audit: func(_ context.Context, r verifier.Record) { records = append(records, r) }})
+		late := caveat.ExpiresAt(time.Now().Add(-time.Minute))
+		for _, row := range []struct {
+			credential macaroon.Credential
+			expired    bool
+		}{
+			{present(t, s.mint(t, caveat.Audience("stock"), caveat.Methods("GET"), macaroon.Condition("unknown x"))), false},
+			{present(t, s.mint(t, macaroon.Condition("time-before tomorrow"))), false},
+			{present(t, s.mint(t, caveat.ExpiresAt(time.Now().Add(-time.Second/2)))), false},
+			{present(t, s.mint(t, late)), true},
+			{present(t, narrow(t, s.mint(t), late)), true},
+			{present(t, s.mint(t, thirdParty("a")), discharge(t, "a", late)), true},
+		} {
+			records = nil
+			err := must(s.Authenticate(ctx, row.credential))(t).Unexpired(ctx)
+			if !row.expired {
+				require.NoError(t, err)
+				require.Empty(t, records)
+				continue
+			}
+			require.Equal(t, verifier.Expired, reasonOf(t, err))
+			require.Len(t, records, 1)
+		}
+	}
+	require.ErrorIs(t, new(verifier.Authentic).Unexpired(ctx), verifier.ErrUnauthenticated)
+}
+
 func TestRevocationsChanged(t *testing.T) {
 	require.Nil(t, newService(t, verifier.Options{}).RevocationsChanged())
 	never := revocations(func(verifier.Revocable) (bool, error) { return false, nil })

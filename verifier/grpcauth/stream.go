@@ -61,8 +61,9 @@ type stream struct {
 // message has not come yet.
 const firstMessage = time.Minute
 
-// open authenticates a stream before anything of it is read. Unless that waits for the
-// first message, it also decides.
+// open authenticates a stream before anything of it is read. It also decides, unless that
+// waits for the first message: then it only sees to it that nobody comes with a token that has
+// expired.
 func (a *Auth) open(ss grpc.ServerStream, method string) (s *stream, err error) {
 	ctx := ss.Context()
 	operation, _ := a.listed(method)
@@ -88,7 +89,11 @@ func (a *Auth) open(ss grpc.ServerStream, method string) (s *stream, err error) 
 		return nil, err
 	}
 	operation, s.asked = s.opening.operation, s.opening
-	if s.extract == nil {
+	if s.extract != nil {
+		if err = s.authentic.Unexpired(ctx); err != nil {
+			return nil, err
+		}
+	} else {
 		verified, err := s.authentic.Check(ctx, s.opening.operation, s.opening.facts)
 		if err != nil {
 			return nil, err

@@ -147,6 +147,7 @@ func TestRefusedStreamIsNotServed(t *testing.T) {
 			{[]string{"Bearer abc"}, invalid},
 			{[]string{s.bearer(), s.bearer()}, badRequest},
 			{[]string{"Bearer " + strings.Repeat("A", 20<<10)}, invalid},
+			{[]string{s.bearer(caveat.ExpiresAt(time.Now().Add(-time.Second)))}, invalid},
 		} {
 			_, err := s.open(s.with(row.values...)).Recv()
 			require.Equal(t, row.want, answerOf(t, err))
