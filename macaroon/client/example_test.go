@@ -57,9 +57,9 @@ func Example() {
 	// 0 time-before …
 	// 1 audience orders
 	// 2 allow orders.*
-	// 3 time-before …
-	// 4 http-method GET
-	// 5 http-path /orders/7
+	// 3 http-method GET
+	// 4 http-path /orders/7
+	// 5 time-before …
 }
 
 // A token with discharges can't be narrowed on its way, so whoever holds the wallet

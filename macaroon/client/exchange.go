@@ -75,11 +75,17 @@ func (e *exchange) token() (string, error) {
 // errPath: services take such a path for no fact at all, so that the answer would be 403.
 var errPath = errors.New("client: no token can be narrowed to a path that can be read in several ways, with encoded dots or slashes or empty segments, or that is longer than 8 KiB")
 
-// caveats narrows a token to this request.
+// caveats narrows a token to this request. What is the same for many requests comes first:
+// a service that has seen it need not compute its signature again.
 func (e *exchange) caveats(expiry *term) ([]macaroon.Caveat, error) {
 	r, o := e.request, e.options
 	list := make([]macaroon.Caveat, 0, 8)
-	list = append(list, expiry)
+	if o.Branch != [16]byte{} {
+		list = append(list, caveat.Branch(o.Branch))
+	}
+	if o.Host {
+		list = append(list, caveat.Hosts(strings.ToLower(r.URL.Hostname())))
+	}
 	if !o.AnyMethod {
 		list = append(list, caveat.Methods(cmp.Or(r.Method, http.MethodGet)))
 	}
@@ -89,15 +95,6 @@ func (e *exchange) caveats(expiry *term) ([]macaroon.Caveat, error) {
 		}
 		list = append(list, caveat.ExactPath(cmp.Or(r.URL.Path, "/")))
 	}
-	if o.Host {
-		list = append(list, caveat.Hosts(strings.ToLower(r.URL.Hostname())))
-	}
-	if o.ContentDigest {
-		list = append(list, caveat.ContentDigest(e.body.sum))
-	}
-	if o.Branch != [16]byte{} {
-		list = append(list, caveat.Branch(o.Branch))
-	}
 	if o.Caveats != nil {
 		more, err := o.Caveats(r)
 		if err != nil {
@@ -105,7 +102,10 @@ func (e *exchange) caveats(expiry *term) ([]macaroon.Caveat, error) {
 		}
 		list = append(list, more...)
 	}
-	return list, nil
+	if o.ContentDigest {
+		list = append(list, caveat.ContentDigest(e.body.sum))
+	}
+	return append(list, expiry), nil
 }
 
 // again tells why the request, so answered, is worth a second attempt, or "", and

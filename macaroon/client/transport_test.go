@@ -41,12 +41,11 @@ func TestEachRequestCarriesTheLeast(t *testing.T) {
 	require.NotContains(t, sent[0], long)
 	list := conditions(t, sent[0])
 	require.Len(t, list, 10)
-	end, err := caveat.Time.Parse(strings.TrimPrefix(list[3], "time-before "))
+	end, err := caveat.Time.Parse(strings.TrimPrefix(list[9], "time-before "))
 	require.NoError(t, err)
 	require.WithinDuration(t, time.Now().Add(30*time.Second), end, 20*time.Second)
-	require.Equal(t, []string{"http-method POST", "http-path /orders/7%2A", "http-host 127.0.0.1"}, list[4:7])
-	require.True(t, strings.HasPrefix(list[7], "content-digest sha-256=:"), list[7])
-	require.Equal(t, []string{"branch AQAAAAAAAAAAAAAAAAAAAA", "allow orders.*"}, list[8:])
+	require.Equal(t, []string{"branch AQAAAAAAAAAAAAAAAAAAAA", "http-host 127.0.0.1", "http-method POST", "http-path /orders/7%2A", "allow orders.*"}, list[3:8])
+	require.True(t, strings.HasPrefix(list[8], "content-digest sha-256=:"), list[8])
 	require.Equal(t, []string{"three eggs"}, o.bodies)
 
 	// Whoever captured it can do with it what was done, and nothing else.
@@ -73,9 +72,9 @@ func TestDefaultsAndSwitches(t *testing.T) {
 		options client.Options
 		want    []string
 	}{
-		"defaults":   {client.Options{}, []string{"time-before", "http-method", "http-path"}},
-		"any method": {client.Options{AnyMethod: true}, []string{"time-before", "http-path"}},
-		"any path":   {client.Options{AnyPath: true}, []string{"time-before", "http-method"}},
+		"defaults":   {client.Options{}, []string{"http-method", "http-path", "time-before"}},
+		"any method": {client.Options{AnyMethod: true}, []string{"http-path", "time-before"}},
+		"any path":   {client.Options{AnyPath: true}, []string{"http-method", "time-before"}},
 	} {
 		before := len(o.sent())
 		response, err := o.client(t, client.Static(o.mint(t)), row.options).Get(o.URL)
@@ -105,17 +104,17 @@ func TestSpellings(t *testing.T) {
 		want    []string
 	}{
 		"nothing said": {http.Request{URL: &url.URL{Scheme: "https", Host: "orders.internal"}},
-			[]string{"http-method GET", "http-path /", "http-host orders.internal"}},
+			[]string{"http-host orders.internal", "http-method GET", "http-path /"}},
 		"capitals": {http.Request{Method: "HEAD", URL: &url.URL{Scheme: "https", Host: "Orders.Internal:443", Path: "/A"}},
-			[]string{"http-method HEAD", "http-path /A", "http-host orders.internal"}},
+			[]string{"http-host orders.internal", "http-method HEAD", "http-path /A"}},
 		"needs escapes": {http.Request{Method: "get", URL: &url.URL{Scheme: "https", Host: "orders.internal", Path: "/a b*é", RawQuery: "q=/.."}},
-			[]string{"http-method get", "http-path /a%20b%2A%C3%A9", "http-host orders.internal"}},
+			[]string{"http-host orders.internal", "http-method get", "http-path /a%20b%2A%C3%A9"}},
 		"escaped more than needed": {http.Request{Method: "PUT", URL: &url.URL{Scheme: "https", Host: "orders.internal", Path: "/ab", RawPath: "/%61b"}},
-			[]string{"http-method PUT", "http-path /ab", "http-host orders.internal"}},
+			[]string{"http-host orders.internal", "http-method PUT", "http-path /ab"}},
 	} {
 		response, err := transport.RoundTrip(&row.request)
 		require.Equal(t, 200, status(t, response, err), name)
-		require.Equal(t, row.want, conditions(t, sent.Header.Get("Authorization"))[1:], name)
+		require.Equal(t, row.want, conditions(t, sent.Header.Get("Authorization"))[:3], name)
 	}
 }
 
@@ -338,7 +337,7 @@ func TestBehindReverseProxy(t *testing.T) {
 	require.NotContains(t, o.sent()[0], text)
 	list := conditions(t, o.sent()[0])
 	require.Equal(t, "allow orders.read", list[3])
-	require.Equal(t, []string{"http-method GET", "http-path /orders/7"}, list[5:])
+	require.Equal(t, []string{"http-method GET", "http-path /orders/7"}, list[4:6])
 }
 
 // TestHTTP2: over TLS with the protocol that services speak, a request that is sent

@@ -187,7 +187,8 @@ func (c *Credentials) target(uri string) (string, error) {
 	return target, nil
 }
 
-// caveats narrows a token to one call.
+// caveats narrows a token to one call. What is the same for many calls comes first: a
+// service that has seen it need not compute its signature again.
 func (c *Credentials) caveats(ctx context.Context, method string) ([]macaroon.Caveat, error) {
 	o := &c.options
 	lifetime, found := lookUp(o.Lifetimes, method)
@@ -195,12 +196,11 @@ func (c *Credentials) caveats(ctx context.Context, method string) ([]macaroon.Ca
 		lifetime = o.Lifetime
 	}
 	list := make([]macaroon.Caveat, 0, 4)
-	list = append(list, caveat.ExpiresIn(lifetime))
-	if !o.AnyMethod {
-		list = append(list, caveat.GRPCMethods(method))
-	}
 	if o.Branch != [16]byte{} {
 		list = append(list, caveat.Branch(o.Branch))
+	}
+	if !o.AnyMethod {
+		list = append(list, caveat.GRPCMethods(method))
 	}
 	if o.Caveats != nil {
 		more, err := o.Caveats(ctx, method)
@@ -209,7 +209,7 @@ func (c *Credentials) caveats(ctx context.Context, method string) ([]macaroon.Ca
 		}
 		list = append(list, more...)
 	}
-	return list, nil
+	return append(list, caveat.ExpiresIn(lifetime)), nil
 }
 
 // unauthorised is why there is no token for a call. gRPC hands it to the caller as it is.

@@ -118,10 +118,10 @@ func TestNarrowing(t *testing.T) {
 	require.Len(t, sent, 1)
 	list := conditions(t, sent[0])
 	require.Len(t, list, 7)
-	expiry, err := caveat.Time.Parse(strings.TrimPrefix(list[3], "time-before "))
+	expiry, err := caveat.Time.Parse(strings.TrimPrefix(list[6], "time-before "))
 	require.NoError(t, err)
 	require.WithinRange(t, expiry, time.Now().Add(20*time.Second), time.Now().Add(30*time.Second))
-	require.Equal(t, []string{"grpc-method /grpc.testing.TestService/UnaryCall", "branch AQAAAAAAAAAAAAAAAAAAAA", "allow orders.read"}, list[4:])
+	require.Equal(t, []string{"branch AQAAAAAAAAAAAAAAAAAAAA", "grpc-method /grpc.testing.TestService/UnaryCall", "allow orders.read"}, list[3:6])
 
 	// The thief.
 	_, err = s.unary(s.with(sent[0]))
@@ -392,7 +392,7 @@ func TestForwarding(t *testing.T) {
 	require.Len(t, sent, 1)
 	list := conditions(t, sent[0])
 	require.Equal(t, []string{"branch BwAAAAAAAAAAAAAAAAAAAA", "allow orders.read"}, list[3:5])
-	require.Equal(t, "grpc-method /grpc.testing.TestService/UnaryCall", list[6])
+	require.Equal(t, "grpc-method /grpc.testing.TestService/UnaryCall", list[5])
 	require.Empty(t, arrived.Get("x-secret"))
 	require.Empty(t, arrived.Get("macaroon"))
 
