@@ -91,3 +91,20 @@ func whereabouts() string {
 		}
 	}
 }
+
+// ServedHost gives the host that a request was sent to if it is one of those that are
+// served, since a client can send any, and else "". Its port is left out, and an IPv6
+// address stands in served without brackets. Letter case counts, as to a mux, so that
+// caveats and patterns see the same.
+func ServedHost(served []string, sent string) string {
+	if port := strings.LastIndexByte(sent, ':'); port > strings.LastIndexByte(sent, ']') {
+		sent = sent[:port]
+	}
+	for _, host := range served {
+		address := strings.Contains(host, ":") // of IPv6, since there is no port
+		if !address && sent == host || address && sent == "["+host+"]" {
+			return host
+		}
+	}
+	return ""
+}

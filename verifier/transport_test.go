@@ -112,3 +112,43 @@ func TestBadCause(t *testing.T) {
 		verifier.LogRefusal(t.Context(), slog.New(badLog{}), "http", "orders.read", refusal)
 	})
 }
+
+func TestServedHost(t *testing.T) {
+	served := []string{"orders.internal", "2001:db8::7", "192.0.2.1"}
+	for sent, want := range map[string]string{
+		"orders.internal":        "orders.internal",
+		"orders.internal:8443":   "orders.internal",
+		"Orders.INTERNAL":        "", // a mux takes it for another host
+		"[2001:db8::7]:443":      "2001:db8::7",
+		"[2001:db8::7]":          "2001:db8::7",
+		"[2001:DB8::7]:443":      "",
+		"[2001:db8:0::7]":        "",
+		"2001:db8::7":            "",
+		"2001:db8::7:443":        "",
+		"192.0.2.1:80":           "192.0.2.1",
+		"[192.0.2.1]":            "",
+		"[192.0.2.1]:80":         "",
+		"evil.example":           "",
+		"orders.internal.":       "",
+		"orders.internal.evil":   "",
+		"evil.orders.internal":   "",
+		"orders.internal@evil":   "",
+		"orders.internal:80:80":  "",
+		"[orders.internal":       "",
+		"[orders.internal:80":    "",
+		"orders.internal]":       "",
+		"[orders.internal]":      "",
+		"[orders.internal]:80":   "",
+		"[[2001:db8::7]]":        "",
+		"[2001:db8::7":           "",
+		"[2001:db8::7]:80evil]":  "",
+		"[2001:db8::7]evil":      "",
+		"":                       "",
+		":80":                    "",
+		"[]":                     "",
+		"orders.internal, other": "",
+	} {
+		require.Equal(t, want, verifier.ServedHost(served, sent), sent)
+		require.Empty(t, verifier.ServedHost(nil, sent))
+	}
+}

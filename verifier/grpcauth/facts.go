@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/peer"
 
 	"github.com/amaretti-go/amaretti/caveat"
+	"github.com/amaretti-go/amaretti/verifier"
 )
 
 // facts states what is known of a call. Every one of them is the zero value, and so
@@ -19,7 +20,9 @@ import (
 func (a *Auth) facts(ctx context.Context, method string) caveat.Facts {
 	facts := caveat.Facts{GRPCMethod: method}
 	if len(a.options.Hosts) > 0 {
-		facts.Host = a.host(metadata.ValueFromIncomingContext(ctx, ":authority"))
+		if authority := metadata.ValueFromIncomingContext(ctx, ":authority"); len(authority) == 1 {
+			facts.Host = verifier.ServedHost(a.options.Hosts, authority[0])
+		}
 	}
 	if p, ok := peer.FromContext(ctx); ok {
 		facts.ClientIP = addressOf(p.Addr)
@@ -53,22 +56,4 @@ func certificateOf(info credentials.AuthInfo) *x509.Certificate {
 		return nil
 	}
 	return tls.State.VerifiedChains[0][0]
-}
-
-// host is the host that was addressed, if it is one that is served.
-func (a *Auth) host(authority []string) string {
-	if len(authority) != 1 {
-		return ""
-	}
-	sent := authority[0]
-	if port := strings.LastIndexByte(sent, ':'); port > strings.LastIndexByte(sent, ']') {
-		sent = sent[:port]
-	}
-	for _, served := range a.options.Hosts {
-		address := strings.Contains(served, ":") // of IPv6, since there is no port
-		if !address && sent == served || address && sent == "["+served+"]" {
-			return served
-		}
-	}
-	return ""
 }

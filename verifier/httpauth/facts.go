@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/amaretti-go/amaretti/caveat"
+	"github.com/amaretti-go/amaretti/verifier"
 )
 
 // facts states what is known of a request. Every one of them is the zero value, and
@@ -16,7 +17,7 @@ import (
 func (a *Auth) facts(r *http.Request) caveat.Facts {
 	facts := caveat.Facts{
 		Method:        r.Method,
-		Host:          a.host(r.Host),
+		Host:          verifier.ServedHost(a.options.Hosts, r.Host),
 		Path:          sentPath(r),
 		ClientIP:      a.clientIP(r),
 		ContentDigest: contentDigest(r, a.options.MaxBody),
@@ -51,21 +52,6 @@ func sentPath(r *http.Request) string {
 	}
 	// Where RawPath is set, EscapedPath might correct the spelling.
 	return cmp.Or(target.RawPath, target.EscapedPath())
-}
-
-// host is the host that was addressed, if it is one that is served. It is compared
-// as a mux does, letter case included, so that caveats and patterns see the same.
-func (a *Auth) host(sent string) string {
-	if port := strings.LastIndexByte(sent, ':'); port > strings.LastIndexByte(sent, ']') {
-		sent = sent[:port]
-	}
-	for _, served := range a.options.Hosts {
-		address := strings.Contains(served, ":") // of IPv6, since there is no port
-		if !address && sent == served || address && sent == "["+served+"]" {
-			return served
-		}
-	}
-	return ""
 }
 
 // route is a method and a path, both exact. An empty method is any.
