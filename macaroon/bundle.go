@@ -99,8 +99,12 @@ func (t *bundle) attenuate(caveats []Caveat) (box, error) {
 	return b, nil
 }
 
-// appendBinary appends the binary form, if that is within its limit.
+// appendBinary appends the binary form, if that is within its limit. A nil bundle, as in
+// zero values, is ErrInvalid.
 func (t *bundle) appendBinary(b []byte) ([]byte, error) {
+	if t == nil {
+		return nil, ErrInvalid
+	}
 	if t.binary != "" {
 		return append(b, t.binary...), nil
 	}

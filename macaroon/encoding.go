@@ -13,34 +13,16 @@ import (
 // Encode gives the credential text of a macaroon that needs no discharges, to be
 // sent as "Authorization: Bearer <text>". It fails if the text would exceed its
 // limit.
-func (m Macaroon) Encode() (string, error) {
-	t := m.box.Value()
-	if t == nil {
-		return "", ErrInvalid
-	}
-	return t.text()
-}
+func (m Macaroon) Encode() (string, error) { return m.box.Value().text() }
 
 // AppendBinary appends the v2 binary form.
-func (m Macaroon) AppendBinary(b []byte) ([]byte, error) {
-	t := m.box.Value()
-	if t == nil {
-		return nil, ErrInvalid
-	}
-	return t.appendBinary(b)
-}
+func (m Macaroon) AppendBinary(b []byte) ([]byte, error) { return m.box.Value().appendBinary(b) }
 
 // MarshalBinary gives the v2 binary form.
 func (m Macaroon) MarshalBinary() ([]byte, error) { return m.AppendBinary(nil) }
 
 // AppendText appends the credential text; see [Macaroon.Encode].
-func (m Macaroon) AppendText(b []byte) ([]byte, error) {
-	t := m.box.Value()
-	if t == nil {
-		return nil, ErrInvalid
-	}
-	return t.appendText(b)
-}
+func (m Macaroon) AppendText(b []byte) ([]byte, error) { return m.box.Value().appendText(b) }
 
 // MarshalText gives the credential text; see [Macaroon.Encode].
 func (m Macaroon) MarshalText() ([]byte, error) { return m.AppendText(nil) }
@@ -68,34 +50,16 @@ func (m *Macaroon) become(c Credential, err error) error {
 }
 
 // Encode gives the text that c was parsed from, or the text of the binary.
-func (c Credential) Encode() (string, error) {
-	t := c.box.Value()
-	if t == nil {
-		return "", ErrInvalid
-	}
-	return t.text()
-}
+func (c Credential) Encode() (string, error) { return c.box.Value().text() }
 
 // AppendBinary appends the v2 binary forms, one behind the other.
-func (c Credential) AppendBinary(b []byte) ([]byte, error) {
-	t := c.box.Value()
-	if t == nil {
-		return nil, ErrInvalid
-	}
-	return t.appendBinary(b)
-}
+func (c Credential) AppendBinary(b []byte) ([]byte, error) { return c.box.Value().appendBinary(b) }
 
 // MarshalBinary gives the v2 binary forms, one behind the other.
 func (c Credential) MarshalBinary() ([]byte, error) { return c.AppendBinary(nil) }
 
 // AppendText appends the credential text.
-func (c Credential) AppendText(b []byte) ([]byte, error) {
-	t := c.box.Value()
-	if t == nil {
-		return nil, ErrInvalid
-	}
-	return t.appendText(b)
-}
+func (c Credential) AppendText(b []byte) ([]byte, error) { return c.box.Value().appendText(b) }
 
 // MarshalText gives the credential text.
 func (c Credential) MarshalText() ([]byte, error) { return c.AppendText(nil) }
