@@ -44,6 +44,10 @@ const (
 	// time, further ones when they come again: a token that is narrowed afresh for each
 	// request never does, and would drive out what does.
 	branchesAtSight = 4
+
+	// Who has not come for so long has had the use of what he has besides his first
+	// credential. Sooner it is nobody else's: he might be one of many who take turns.
+	idleAfter = 10 * time.Minute
 )
 
 // cache keeps what cryptography showed of credentials that were allowed, so that what
@@ -109,6 +113,7 @@ type entry struct {
 	root       atomic.Pointer[root] // the last answer of the source, always with tree's signature and the same grant
 	tree       node
 	used       atomic.Bool
+	seen       atomic.Int64 // the minute in which it was used last, since 1970
 
 	marks   [8]atomic.Uint64 // of what was seen lately and not kept
 	next    atomic.Uint32    // of the marks
@@ -251,13 +256,14 @@ func (c *cache) keep(p *proof, expiry, now time.Time) {
 	}
 	e := p.entry
 	if e == nil {
-		c.enter(p, expiry)
+		c.enter(p, expiry, now)
 		return
 	}
 	if p.renewed {
 		e.root.Store(p.root.clone())
 	}
 	touch(&e.used)
+	e.see(now)
 	for i := range p.credential.Inspect().Len() {
 		if n := p.known(i); n != nil {
 			touch(&n.used)
@@ -274,7 +280,7 @@ func (c *cache) keep(p *proof, expiry, now time.Time) {
 
 // enter makes an entry for an identifier that has none. That may cost others theirs:
 // identifiers are made by minters only.
-func (c *cache) enter(p *proof, expiry time.Time) {
+func (c *cache) enter(p *proof, expiry, now time.Time) {
 	g := c.graft(p)
 	if g == nil {
 		return
@@ -296,6 +302,7 @@ func (c *cache) enter(p *proof, expiry time.Time) {
 		return
 	}
 	e.branches = []*branch{b}
+	e.see(now)
 
 	s := c.shard(e.hash)
 	s.mu.Lock()
@@ -405,10 +412,13 @@ func unwanted(b *branch) bool { return !b.wanted() }
 func (c *cache) discard(b *branch) {
 	b.gone = true
 	c.evictions.Add(1)
-	t := b.text.Load()
-	if t == nil {
-		return
+	if t := b.text.Load(); t != nil {
+		c.unlist(t)
 	}
+}
+
+// unlist ends that a text is found.
+func (c *cache) unlist(t *presented) {
 	set := c.texts.set(t.hash)
 	for i := range set {
 		set[i].CompareAndSwap(t, nil)
@@ -456,8 +466,19 @@ func (c *cache) extend(e *entry, p *proof, expiry, now time.Time) {
 	}
 }
 
+// see notes when an entry was used, and writes only where that is news; see touch.
+func (e *entry) see(now time.Time) {
+	if minute := now.Unix() / 60; e.seen.Load() != minute {
+		e.seen.Store(minute)
+	}
+}
+
+func (e *entry) idle(now time.Time) bool {
+	return now.Unix()/60-e.seen.Load() >= int64(idleAfter/time.Minute)
+}
+
 // expire takes out what nobody misses, as it has expired: of one entry, and of the next
-// few.
+// few. Of these it also takes what those have too much who have not come for a while.
 func (c *cache) expire(s *shard, e *entry, now time.Time) {
 	over := func(b *branch) bool { return !b.expiry.IsZero() && now.Sub(b.expiry) > maxLeeway }
 	for c.drop(e, over) {
@@ -467,10 +488,30 @@ func (c *cache) expire(s *shard, e *entry, now time.Time) {
 		e := slot.Load()
 		for e != nil && c.drop(e, over) {
 		}
-		if e != nil && len(e.branches) == 0 {
+		switch {
+		case e == nil:
+		case len(e.branches) == 0:
 			c.forget(slot)
+		case e.idle(now):
+			c.shrink(e)
 		}
 	}
+}
+
+// shrink leaves an entry its first credential, without its text.
+func (c *cache) shrink(e *entry) {
+	b := e.branches[0]
+	for c.drop(e, func(other *branch) bool { return other != b }) {
+	}
+	if t := b.text.Load(); t != nil {
+		c.unlist(t)
+		b.text.Store(nil)
+		b.tried.Store(false)
+		bytes := presentedBytes(len(t.text), &t.proof)
+		b.bytes -= bytes
+		c.resize(e, -bytes)
+	}
+	e.settled.Store(false)
 }
 
 // graft prepares to keep a credential, or gives nil if it is too large.

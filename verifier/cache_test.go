@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -789,6 +790,70 @@ func TestCacheVariantsOfMany(t *testing.T) {
 		return tokens
 	}
 	require.Greater(t, fit(40), fit(0)*4/5) // where a set of the table fills up first is a matter of luck
+}
+
+// Those who came first and have not been seen for a while leave what they have besides
+// their first credential, though their tokens are good for a long time: texts, and what
+// was narrowed. Their place is still theirs.
+func TestCacheIdle(t *testing.T) {
+	t.Parallel()
+	var now atomic.Int64
+	s := newService(t, verifier.Options{CacheBytes: 1 << 20, Now: func() time.Time { return time.Now().Add(time.Duration(now.Load())) }})
+	come := func(times int) (c macaroon.Credential, text string) {
+		token := s.mint(t, caveat.Methods("GET"))
+		c = present(t, token)
+		for range times {
+			s.allow(t, c)
+			s.allow(t, present(t, narrow(t, token, caveat.Methods("GET"))))
+		}
+		return c, must(c.Encode())(t)
+	}
+	var early []macaroon.Credential
+	var texts []string
+	for { // until there is no room for one more
+		c, text := come(3)
+		if !s.Remembers(text) {
+			break
+		}
+		early, texts = append(early, c), append(texts, text)
+	}
+	require.Greater(t, len(early), 30)
+	evictions := s.Stats().Evictions
+	for range 50 {
+		_, text := come(40)
+		require.False(t, s.Remembers(text), "nobody gives way to those who come often")
+	}
+	require.Equal(t, evictions, s.Stats().Evictions)
+
+	now.Store(int64(9 * time.Minute))
+	s.allow(t, early[0])
+	now.Store(int64(11 * time.Minute))
+	came := 0
+	for range 50 {
+		if _, text := come(40); s.Remembers(text) {
+			came++
+		}
+	}
+	require.Greater(t, came, 15)
+	require.True(t, s.Remembers(texts[0]), "it was seen lately")
+	var back []int
+	for i, c := range early {
+		links, ok := s.Work(ctx, c)
+		require.True(t, ok)
+		require.Zero(t, links, "its first credential")
+		if !s.Remembers(texts[i]) {
+			back = append(back, i)
+		}
+	}
+	require.NotEmpty(t, back)
+	now.Store(int64(30 * time.Minute))
+	again := 0
+	for _, i := range back {
+		if s.allow(t, early[i]); s.Remembers(texts[i]) {
+			again++
+		}
+	}
+	require.Greater(t, again, len(back)/2, "who comes back is as one who is new")
 }
 
 // In a cache that has room, one identifier takes its share and no more.

@@ -21,6 +21,9 @@ func (v *Verifier) Links(ctx context.Context, c macaroon.Credential) (int, Reaso
 	return w.hasher.Links() + 1, refusal.Reason // and the source's own
 }
 
+// Remembers tells whether the cache knows a credential by its text.
+func (v *Verifier) Remembers(text string) bool { return v.presented(text) != nil }
+
 // Work counts the HMACs that the walk of c takes with what the cache knows, and tells
 // whether it ends well.
 func (v *Verifier) Work(ctx context.Context, c macaroon.Credential) (links int, ok bool) {
