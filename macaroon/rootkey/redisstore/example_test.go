@@ -6,6 +6,7 @@ import (
 	"log"
 	"time"
 
+	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/amaretti-go/amaretti/caveat"
@@ -17,7 +18,12 @@ import (
 
 func Example() {
 	ctx := context.Background()
-	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:6379", ContextTimeoutEnabled: true})
+	server, err := miniredis.Run() // in a test; else Redis or Valkey
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer server.Close()
+	client := redis.NewClient(&redis.Options{Addr: server.Addr(), ContextTimeoutEnabled: true})
 	defer client.Close()
 	sealer, err := seal.NewPassphrase([]byte("from a secrets manager, in practice"))
 	if err != nil {
@@ -36,5 +42,17 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(token)
+
+	// Another process, which shares the keys.
+	verifying, err := redisstore.New(client, sealer, redisstore.Options{Name: "orders"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	same, err := rootkey.Open(ctx, verifying, rootkey.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, found, err := same.RootSignature(ctx, token.Identifier())
+	fmt.Println(found, err)
+	// Output: true <nil>
 }
