@@ -76,8 +76,11 @@ func (t *bundle) check() error {
 }
 
 // attenuate makes a bundle of the same macaroons, the primary one with further
-// caveats.
+// caveats. A nil bundle, as in zero values, is ErrInvalid.
 func (t *bundle) attenuate(caveats []Caveat) (box, error) {
+	if t == nil {
+		return box{}, ErrInvalid
+	}
 	b, next := single(t.list[0], t.limits, len(caveats))
 	var h chain.Hasher
 	for i, c := range caveats {
@@ -99,8 +102,8 @@ func (t *bundle) attenuate(caveats []Caveat) (box, error) {
 	return b, nil
 }
 
-// appendBinary appends the binary form, if that is within its limit. A nil bundle, as in
-// zero values, is ErrInvalid.
+// appendBinary appends the binary form, if that is within its limit. A nil bundle is
+// ErrInvalid here, too.
 func (t *bundle) appendBinary(b []byte) ([]byte, error) {
 	if t == nil {
 		return nil, ErrInvalid

@@ -49,11 +49,7 @@ func New(rootKey []byte, identifier, location string) (Macaroon, error) {
 // third-party caveat is sealed at its place in the chain; one that asks for
 // attributes is refused, since only the minter can rely on them.
 func (m Macaroon) Attenuate(caveats ...Caveat) (Macaroon, error) {
-	t := m.box.Value()
-	if t == nil {
-		return Macaroon{}, ErrInvalid
-	}
-	b, err := t.attenuate(caveats)
+	b, err := m.box.Value().attenuate(caveats)
 	return Macaroon{box: b}, err
 }
 

@@ -91,11 +91,7 @@ func (w Wallet) Discharges() []Macaroon {
 
 // Attenuate narrows the primary macaroon; see [Macaroon.Attenuate].
 func (w Wallet) Attenuate(caveats ...Caveat) (Wallet, error) {
-	t := w.box.Value()
-	if t == nil {
-		return Wallet{}, ErrInvalid
-	}
-	b, err := t.attenuate(caveats)
+	b, err := w.box.Value().attenuate(caveats)
 	return Wallet{box: b}, err
 }
 
