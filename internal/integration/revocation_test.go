@@ -2,10 +2,8 @@ package integration_test
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"math/rand/v2"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -29,23 +27,31 @@ type revoker interface {
 // revokers gives each store of revocations, as a function that opens it as another process
 // would.
 func revokers(t *testing.T, do func(t *testing.T, open func() revoker)) {
-	who := func(context.Context) string { return "alice" }
 	t.Run("memory", func(t *testing.T) {
-		memory := revocation.NewMemory(who)
+		memory := revocation.NewMemory(alice)
 		do(t, func() revoker { return memory })
 	})
-	overSQL := func(driver string, dialect sqlstore.Dialect, dsn string) func(t *testing.T) {
-		return func(t *testing.T) {
-			do(t, func() revoker {
-				store, err := revocation.NewSQL(open(t, driver, dsn), dialect, revocation.SQLOptions{PollEvery: 10 * time.Millisecond, Who: who})
-				require.NoError(t, err)
-				return store
-			})
-		}
-	}
-	t.Run("SQLite", overSQL("sqlite", sqlstore.SQLite, plainSQLiteDSN(t)))
-	t.Run("PostgreSQL", func(t *testing.T) { overSQL("pgx", sqlstore.PostgreSQL, postgresDSN(t))(t) })
+	onDatabases(t, func(t *testing.T, server sqlServer) {
+		do(t, func() revoker { return server.revocations(t, "") })
+	})
 }
+
+// onDatabases runs a test on SQLite and on PostgreSQL.
+func onDatabases(t *testing.T, do func(t *testing.T, server sqlServer)) {
+	t.Run("SQLite", func(t *testing.T) { do(t, sqlServer{"sqlite", sqliteDSN(t), sqlstore.SQLite}) })
+	t.Run("PostgreSQL", func(t *testing.T) { do(t, postgresServer(t)) })
+}
+
+// revocations opens a store of revocations as a process of its own would.
+func (s sqlServer) revocations(t *testing.T, name string) *revocation.SQL {
+	t.Helper()
+	options := revocation.SQLOptions{Name: name, PollEvery: 10 * time.Millisecond, Who: alice}
+	store, err := revocation.NewSQL(s.open(t), s.dialect, options)
+	require.NoError(t, err)
+	return store
+}
+
+func alice(context.Context) string { return "alice" }
 
 func TestRevocationStores(t *testing.T) {
 	revokers(t, func(t *testing.T, open func() revoker) {
@@ -208,30 +214,10 @@ func TestRevocationsByMany(t *testing.T) {
 	})
 }
 
-// onDatabases runs a test on a store in each database, with the database beside it.
-func onDatabases(t *testing.T, do func(t *testing.T, db *sql.DB, s *revocation.SQL)) {
-	for driver, dialect := range map[string]sqlstore.Dialect{"sqlite": sqlstore.SQLite, "pgx": sqlstore.PostgreSQL} {
-		t.Run(driver, func(t *testing.T) {
-			dsn := plainSQLiteDSN(t)
-			if dialect == sqlstore.PostgreSQL {
-				dsn = postgresDSN(t)
-			}
-			db := open(t, driver, dsn)
-			s, err := revocation.NewSQL(db, dialect, revocation.SQLOptions{PollEvery: 10 * time.Millisecond})
-			require.NoError(t, err)
-			do(t, db, s)
-		})
-	}
-}
-
-// plainSQLiteDSN is one whose transactions take no lock before they write.
-func plainSQLiteDSN(t *testing.T) string {
-	return strings.Replace(sqliteDSN(t), "&_txlock=immediate", "", 1)
-}
-
 // TestRevocationSQLGap: a change that is not in the log any more leads to a full load.
 func TestRevocationSQLGap(t *testing.T) {
-	onDatabases(t, func(t *testing.T, db *sql.DB, s *revocation.SQL) {
+	onDatabases(t, func(t *testing.T, server sqlServer) {
+		s, db := server.revocations(t, ""), server.open(t)
 		b, err := s.Changes(t.Context(), revocation.Cursor{}, 0)
 		require.NoError(t, err)
 		for i := range 3 {
@@ -258,7 +244,8 @@ func TestRevocationSQLGap(t *testing.T) {
 // TestRevocationSQLLosesItsEnd: a database that was restored from a backup, or taken over by a
 // replica that lagged, uses numbers again that followers know for other changes.
 func TestRevocationSQLLosesItsEnd(t *testing.T) {
-	onDatabases(t, func(t *testing.T, db *sql.DB, s *revocation.SQL) {
+	onDatabases(t, func(t *testing.T, server sqlServer) {
+		s, db := server.revocations(t, ""), server.open(t)
 		revoke := func(names ...string) {
 			for _, name := range names {
 				require.NoError(t, s.Revoke(t.Context(), revocation.Key(name), time.Time{}, ""))
@@ -300,7 +287,8 @@ func TestRevocationSQLLosesItsEnd(t *testing.T) {
 
 // TestRevocationSQLPrunesMany: more at once than anybody follows.
 func TestRevocationSQLPrunesMany(t *testing.T) {
-	onDatabases(t, func(t *testing.T, db *sql.DB, s *revocation.SQL) {
+	onDatabases(t, func(t *testing.T, server sqlServer) {
+		s, db := server.revocations(t, ""), server.open(t)
 		require.NoError(t, s.Revoke(t.Context(), revocation.Key("kept"), time.Time{}, ""))
 		b, err := s.Changes(t.Context(), revocation.Cursor{}, 0)
 		require.NoError(t, err)
@@ -324,7 +312,8 @@ func TestRevocationSQLPrunesMany(t *testing.T) {
 // TestRevocationSQLWaitsItsTurn: no change has a number before all earlier numbers can be seen,
 // else one that commits late would be passed over.
 func TestRevocationSQLWaitsItsTurn(t *testing.T) {
-	onDatabases(t, func(t *testing.T, db *sql.DB, s *revocation.SQL) {
+	onDatabases(t, func(t *testing.T, server sqlServer) {
+		s, db := server.revocations(t, ""), server.open(t)
 		require.NoError(t, s.Revoke(t.Context(), revocation.Key("first"), time.Time{}, ""))
 		b, err := s.Changes(t.Context(), revocation.Cursor{}, 0)
 		require.NoError(t, err)
@@ -354,13 +343,11 @@ func TestRevocationSQLWaitsItsTurn(t *testing.T) {
 
 // TestRevocationConnectionsDie: an error, nothing half done, and then it works again.
 func TestRevocationConnectionsDie(t *testing.T) {
-	dsn := postgresDSN(t)
-	s, err := revocation.NewSQL(open(t, "pgx", dsn), sqlstore.PostgreSQL, revocation.SQLOptions{PollEvery: time.Millisecond})
-	require.NoError(t, err)
+	server := postgresServer(t)
+	s, killer := server.revocations(t, ""), server.open(t)
 	require.NoError(t, s.Revoke(t.Context(), revocation.Key("first"), time.Time{}, ""))
 	b, err := s.Changes(t.Context(), revocation.Cursor{}, 0)
 	require.NoError(t, err)
-	killer := open(t, "pgx", dsn)
 	revoked := 1
 	var wg sync.WaitGroup
 	stop := make(chan struct{})
@@ -396,26 +383,19 @@ func TestRevocationConnectionsDie(t *testing.T) {
 
 // TestRevocationTablesAreMadeOnce: by whichever of many processes comes first.
 func TestRevocationTablesAreMadeOnce(t *testing.T) {
-	for driver, dialect := range map[string]sqlstore.Dialect{"sqlite": sqlstore.SQLite, "pgx": sqlstore.PostgreSQL} {
-		t.Run(driver, func(t *testing.T) {
-			dsn := plainSQLiteDSN(t)
-			if dialect == sqlstore.PostgreSQL {
-				dsn = postgresDSN(t)
-			}
-			var wg sync.WaitGroup
-			for i := range 8 {
-				s, err := revocation.NewSQL(open(t, driver, dsn), dialect, revocation.SQLOptions{Name: fmt.Sprint("list", i%2)})
-				require.NoError(t, err)
-				wg.Go(func() {
-					if err := s.Revoke(t.Context(), revocation.Key(fmt.Sprint(i)), time.Time{}, ""); err != nil {
-						t.Error(err)
-					}
-					if list, err := s.List(t.Context()); err != nil || len(list) == 0 || len(list) > 4 {
-						t.Error(list, err)
-					}
-				})
-			}
-			wg.Wait()
-		})
-	}
+	onDatabases(t, func(t *testing.T, server sqlServer) {
+		var wg sync.WaitGroup
+		for i := range 8 {
+			s := server.revocations(t, fmt.Sprint("list", i%2))
+			wg.Go(func() {
+				if err := s.Revoke(t.Context(), revocation.Key(fmt.Sprint(i)), time.Time{}, ""); err != nil {
+					t.Error(err)
+				}
+				if list, err := s.List(t.Context()); err != nil || len(list) == 0 || len(list) > 4 {
+					t.Error(list, err)
+				}
+			})
+		}
+		wg.Wait()
+	})
 }

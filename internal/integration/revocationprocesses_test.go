@@ -173,7 +173,7 @@ func (f *faultyPath) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // again, each says revoked of that and accepts all else. The faults happen side by side, each to
 // revocations of its own.
 func TestRevocationInThreeProcesses(t *testing.T) {
-	dsn, kek := plainSQLiteDSN(t), []byte(strings.Repeat("k\xff", 16))
+	dsn, kek := sqliteDSN(t), []byte(strings.Repeat("k\xff", 16))
 	db := open(t, "sqlite", dsn)
 	keys := newKeys(t, db, kek, time.Hour)
 	revoked, paths := map[string]*revocation.SQL{}, map[string]*faultyPath{}

@@ -109,10 +109,7 @@ func (s sqlServer) with(setting string) sqlServer {
 // open opens the database as a process of its own would.
 func (s sqlServer) open(t *testing.T) *sql.DB {
 	t.Helper()
-	db, err := sql.Open(s.driver, s.dsn)
-	require.NoError(t, err)
-	t.Cleanup(func() { db.Close() })
-	return db
+	return open(t, s.driver, s.dsn)
 }
 
 func (s sqlServer) store(t *testing.T, kek *seal.Sealer, name string) *sqlstore.Store {
