@@ -21,18 +21,14 @@ func TestPostgresConnectionKilled(t *testing.T) {
 	server := postgresServer(t)
 	store, db := server.store(t, sqlSealer(t, 1), ""), server.open(t)
 	version := sqlWrite(t, store, "", sqlSet("before"))
-	tx, err := db.Begin()
-	require.NoError(t, err)
-	defer tx.Rollback()
-	_, err = tx.Exec(`UPDATE amaretti_sets SET version = version`)
-	require.NoError(t, err)
+	tx := begun(t, db, `UPDATE amaretti_sets SET version = version`)
 
 	done := make(chan error)
 	go func() {
 		_, _, err := store.Swap(t.Context(), version, sqlSet("after"))
 		done <- err
 	}()
-	_, err = db.Exec(`SELECT pg_terminate_backend($1)`, waitForLock(t, db))
+	_, err := db.Exec(`SELECT pg_terminate_backend($1)`, waitForLock(t, db))
 	require.NoError(t, err)
 	err = <-done
 	require.ErrorContains(t, err, "sqlstore: swap: ")
@@ -109,11 +105,7 @@ func TestPostgresContextEndsInTheMiddle(t *testing.T) {
 	inventory := server.inventory(t, "")
 	require.NoError(t, inventory.RecordMint(t.Context(), [16]byte{1}, "s", "l", "k", time.Now()))
 
-	tx, err := db.Begin()
-	require.NoError(t, err)
-	defer tx.Rollback()
-	_, err = tx.Exec(`LOCK TABLE amaretti_sets, amaretti_keys, amaretti_minted IN ACCESS EXCLUSIVE MODE`)
-	require.NoError(t, err)
+	tx := begun(t, db, `LOCK TABLE amaretti_sets, amaretti_keys, amaretti_minted IN ACCESS EXCLUSIVE MODE`)
 	for name, call := range map[string]func(ctx context.Context) error{
 		"load": func(ctx context.Context) error { _, _, _, err := store.Load(ctx, ""); return err },
 		"swap": func(ctx context.Context) error {
@@ -134,7 +126,7 @@ func TestPostgresContextEndsInTheMiddle(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	require.ErrorIs(t, inventory.RecordMint(ctx, [16]byte{2}, "s", "l", "k", time.Now()), context.DeadlineExceeded)
-	_, err = inventory.Prune(ctx, time.Now())
+	_, err := inventory.Prune(ctx, time.Now())
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 
 	require.NoError(t, tx.Rollback())

@@ -531,11 +531,7 @@ func TestSQLTwoRewraps(t *testing.T) {
 	server := postgresServer(t)
 	store, db := server.store(t, sqlSealer(t, 1), ""), server.open(t)
 	sqlWrite(t, store, "", sqlSet("x"))
-	tx, err := db.Begin()
-	require.NoError(t, err)
-	defer tx.Rollback()
-	_, err = tx.Exec(`UPDATE amaretti_sets SET version = version`)
-	require.NoError(t, err)
+	tx := begun(t, db, `UPDATE amaretti_sets SET version = version`)
 	done := make(chan error)
 	go func() { done <- store.Rewrap(t.Context(), sqlSealer(t, 2)) }()
 	waitForLock(t, db)
@@ -544,6 +540,17 @@ func TestSQLTwoRewraps(t *testing.T) {
 	require.NoError(t, tx.Rollback())
 	require.NoError(t, <-done)
 	sqlHolds(t, server.store(t, sqlSealer(t, 2), ""), sqlSet("x"))
+}
+
+// begun gives a transaction that has run a statement, and keeps its locks until it ends.
+func begun(t *testing.T, db *sql.DB, statement string) *sql.Tx {
+	t.Helper()
+	tx, err := db.Begin()
+	require.NoError(t, err)
+	t.Cleanup(func() { tx.Rollback() })
+	_, err = tx.Exec(statement)
+	require.NoError(t, err)
+	return tx
 }
 
 // waitForLock waits until a connection of this test's schema waits for a lock.
