@@ -34,6 +34,10 @@ func revokers(t *testing.T, do func(t *testing.T, open func() revoker)) {
 	onDatabases(t, func(t *testing.T, server sqlServer) {
 		do(t, func() revoker { return server.revocations(t, "") })
 	})
+	t.Run("PostgreSQL, serializable by default", func(t *testing.T) {
+		server := postgresServer(t).with("default_transaction_isolation=serializable")
+		do(t, func() revoker { return server.revocations(t, "") })
+	})
 }
 
 // onDatabases runs a test on SQLite and on PostgreSQL.
