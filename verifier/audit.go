@@ -69,7 +69,12 @@ const maxName = 64 // bytes of a name in a record, since a holder chooses it
 
 // AuditLog is an audit hook that writes to a log: what is allowed at level info,
 // undecided at error, all else at warn. It writes no attributes, which may be
-// personal data.
+// personal data, and leaves out what is not known, such as the key of what could not
+// be parsed.
+//
+// A [Record] does not say which request it is about. The logger gets the context of
+// the request, so one whose handler adds a request id from it tells that; and
+// logger.With("service", "orders") tells verifiers apart that share a log.
 func AuditLog(logger *slog.Logger) func(context.Context, Record) {
 	return func(ctx context.Context, r Record) {
 		level, attrs := slog.LevelInfo, []slog.Attr{slog.String("operation", r.Operation)}
@@ -84,13 +89,13 @@ func AuditLog(logger *slog.Logger) func(context.Context, Record) {
 		} else {
 			attrs = append(attrs, slog.String("subject", r.Verified.Subject()))
 		}
-		attrs = append(attrs,
-			slog.String("reference", r.Reference),
-			slog.String("key", r.KeyID),
-			slog.String("token", r.TokenID.String()),
-			slog.String("caveats", strings.Join(r.Caveats, ",")),
-			slog.Duration("elapsed", r.Elapsed),
-		)
+		if r.Reference != "" {
+			attrs = append(attrs, slog.String("reference", r.Reference), slog.String("caveats", strings.Join(r.Caveats, ",")))
+		}
+		if r.KeyID != "" {
+			attrs = append(attrs, slog.String("key", r.KeyID), slog.String("token", r.TokenID.String()))
+		}
+		attrs = append(attrs, slog.Duration("elapsed", r.Elapsed))
 		logger.LogAttrs(ctx, level, decision, attrs...)
 	}
 }

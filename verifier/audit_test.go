@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -213,4 +214,45 @@ func TestAuditLogLevels(t *testing.T) {
 	require.Error(t, err)
 	require.Contains(t, out.String(), "level=ERROR msg=undecided")
 	require.Contains(t, out.String(), err.(*verifier.Error).Instance)
+}
+
+// A log holds nothing that looks like a token's and is nobody's.
+func TestAuditLogLeavesOutWhatIsNotKnown(t *testing.T) {
+	var out bytes.Buffer
+	s := newService(t, verifier.Options{Audit: verifier.AuditLog(slog.New(slog.NewTextHandler(&out, nil)))})
+	_, err := s.VerifyText(ctx, "garbage!", read, noFacts)
+	require.Error(t, err)
+	for _, attribute := range []string{" reference=", " key=", " token=", " caveats="} {
+		require.NotContains(t, out.String(), attribute)
+	}
+	require.Contains(t, out.String(), " elapsed=")
+}
+
+// Whoever reads a refusal in a log is told what to look at, beyond its name.
+func TestDetails(t *testing.T) {
+	now := time.Now()
+	s := newService(t, verifier.Options{Now: func() time.Time { return now }})
+	mint := func(s service, caveats ...macaroon.Caveat) macaroon.Credential {
+		return present(t, s.mintOnly(t, caveats...))
+	}
+	stranger := newService(t, verifier.Options{})
+	expiry, audience, allow := caveat.ExpiresAt(now.Add(time.Hour)), caveat.Audience("orders"), caveat.Operations(read)
+	for name, row := range map[string]struct {
+		c         macaroon.Credential
+		operation string
+		detail    string
+	}{
+		"expired":     {mint(s, caveat.ExpiresAt(now.Add(-3*time.Second)), audience, allow), read, "expired: macaroon 0: caveat 0: 3s ago, by this service's clock"},
+		"no expiry":   {mint(s, audience, allow), read, "no-expiry: no time-before among the minter's caveats"},
+		"no audience": {mint(s, expiry, allow), read, "no-audience: no audience among the minter's caveats"},
+		"not granted": {mint(s, expiry, audience), read, "not-granted: no allow among the minter's caveats"},
+		"no name":     {mint(s, expiry, audience, allow), "orders:read", "bad-operation: what was asked for is no operation such as orders.read"},
+		"strange key": {mint(stranger, expiry, audience, allow), read, "unknown-key: macaroon 0: this service has no such root key"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := s.Verify(ctx, row.c, row.operation, noFacts)
+			refusal, _ := verifier.RefusalOf(err)
+			require.Contains(t, refusal.Detail(), row.detail)
+		})
+	}
 }

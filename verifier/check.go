@@ -3,6 +3,7 @@ package verifier
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -218,7 +219,7 @@ func (p *proof) terms(now time.Time, leeway time.Duration) (t terms, refusal *Er
 				continue
 			}
 			if end := t.add(condition, j < minters); !end.IsZero() && !now.Before(end.Add(leeway)) {
-				return terms{}, refuseAt(Expired, i, j, nil)
+				return terms{}, refuseAt(Expired, i, j, fmt.Errorf("%v ago, by this service's clock", now.Sub(end)))
 			}
 		}
 		minters = 0 // only the primary macaroon has a minter whose word counts

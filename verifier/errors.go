@@ -100,33 +100,35 @@ const (
 	reasonsEnd        // not a reason
 )
 
+// meaning is for whoever reads the log, where nothing else says what to look at.
 var reasons = [reasonsEnd]struct {
-	name  string
-	class Class
+	name    string
+	class   Class
+	meaning string
 }{
-	ReasonUnset:       {"unset", ClassUnset},
-	NothingPresented:  {"nothing-presented", Unauthenticated},
-	InvalidRequest:    {"invalid-request", Unauthenticated},
-	NotMacaroon:       {"not-a-macaroon", Unauthenticated},
-	Malformed:         {"malformed", Unauthenticated},
-	OverLimit:         {"over-limit", Unauthenticated},
-	UnknownKey:        {"unknown-key", Unauthenticated},
-	SignatureMismatch: {"signature-mismatch", Unauthenticated},
-	CannotDecrypt:     {"cannot-decrypt", Unauthenticated},
-	MissingDischarge:  {"missing-discharge", Unauthenticated},
-	DischargeReused:   {"discharge-reused", Unauthenticated},
-	UnusedDischarge:   {"unused-discharge", Unauthenticated},
-	Revoked:           {"revoked", Unauthenticated},
-	Expired:           {"expired", Unauthenticated},
-	BadOperation:      {"bad-operation", Denied},
-	NotGranted:        {"not-granted", Denied},
-	NoExpiry:          {"no-expiry", Denied},
-	NoAudience:        {"no-audience", Denied},
-	CaveatFailed:      {"caveat-failed", Denied},
-	SourceFailed:      {"source-failed", Undecided},
-	RevocationUnknown: {"revocation-unknown", Undecided},
-	ContextDone:       {"context-done", Undecided},
-	CheckUndecided:    {"check-undecided", Undecided},
+	ReasonUnset:       {"unset", ClassUnset, ""},
+	NothingPresented:  {"nothing-presented", Unauthenticated, ""},
+	InvalidRequest:    {"invalid-request", Unauthenticated, ""},
+	NotMacaroon:       {"not-a-macaroon", Unauthenticated, ""},
+	Malformed:         {"malformed", Unauthenticated, ""},
+	OverLimit:         {"over-limit", Unauthenticated, ""},
+	UnknownKey:        {"unknown-key", Unauthenticated, "this service has no such root key: another service's, retired or deleted"},
+	SignatureMismatch: {"signature-mismatch", Unauthenticated, "damaged, forged, or minted under another root key of the same id"},
+	CannotDecrypt:     {"cannot-decrypt", Unauthenticated, "the verification id does not open at its place in the chain"},
+	MissingDischarge:  {"missing-discharge", Unauthenticated, "a third party still has to discharge a caveat"},
+	DischargeReused:   {"discharge-reused", Unauthenticated, "two caveats ask for one discharge"},
+	UnusedDischarge:   {"unused-discharge", Unauthenticated, ""},
+	Revoked:           {"revoked", Unauthenticated, ""},
+	Expired:           {"expired", Unauthenticated, ""},
+	BadOperation:      {"bad-operation", Denied, "what was asked for is no operation such as orders.read: a handler, method or message without one, or a path that can be read in several ways"},
+	NotGranted:        {"not-granted", Denied, "no allow among the minter's caveats, and no grant of a foreign source, covers it"},
+	NoExpiry:          {"no-expiry", Denied, "no time-before among the minter's caveats; a holder's doesn't count"},
+	NoAudience:        {"no-audience", Denied, "no audience among the minter's caveats; a holder's doesn't count"},
+	CaveatFailed:      {"caveat-failed", Denied, ""},
+	SourceFailed:      {"source-failed", Undecided, ""},
+	RevocationUnknown: {"revocation-unknown", Undecided, ""},
+	ContextDone:       {"context-done", Undecided, ""},
+	CheckUndecided:    {"check-undecided", Undecided, ""},
 }
 
 // String gives the name of the reason in lower case with hyphens; it is stable,
@@ -180,7 +182,8 @@ func (e *Error) Class() Class { return e.Reason.Class() }
 // Error gives one text for each class, and nothing more.
 func (e *Error) Error() string { return "verifier: " + e.Class().String() }
 
-// Detail describes the refusal for logs.
+// Detail describes the refusal for logs: the reason, where, and the cause or, if
+// there is none, what the reason means.
 func (e *Error) Detail() string {
 	text := e.Reason.String()
 	if e.Macaroon >= 0 {
@@ -189,8 +192,11 @@ func (e *Error) Detail() string {
 	if e.Caveat >= 0 {
 		text += fmt.Sprintf(": caveat %d", e.Caveat)
 	}
-	if e.Cause != nil {
+	switch {
+	case e.Cause != nil:
 		text += ": " + e.Cause.Error()
+	case e.Reason < reasonsEnd && reasons[e.Reason].meaning != "":
+		text += ": " + reasons[e.Reason].meaning
 	}
 	return text
 }

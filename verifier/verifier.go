@@ -119,7 +119,9 @@ func NewForeign(source ForeignSource, audience string, options Options) (*Verifi
 }
 
 func (v *Verifier) configure(audience string, options Options, problems []error) (*Verifier, error) {
-	if _, err := caveat.Audience(audience).Condition(); err != nil {
+	if audience == "" {
+		problems = append(problems, errors.New("no audience: want the name of this service"))
+	} else if _, err := caveat.Audience(audience).Condition(); err != nil {
 		problems = append(problems, fmt.Errorf("audience: %w", err))
 	}
 	if options.Leeway < 0 || options.Leeway > maxLeeway {
