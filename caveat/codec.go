@@ -49,7 +49,7 @@ func (listCodec) Format(value []string) (string, error) {
 	}
 	for _, word := range value {
 		if !isWord(word) {
-			return "", malformed("%s is not a word", quote(word))
+			return "", malformed("%s is not one word: give each as an element of its own", quote(word))
 		}
 	}
 	return strings.Join(value, " "), nil

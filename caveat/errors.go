@@ -11,7 +11,7 @@ import (
 // The classes of refusal. Every one of them denies; test with errors.Is.
 var (
 	// ErrUnknown: the registry has no kind of this name.
-	ErrUnknown = errors.New(prefix + "unknown")
+	ErrUnknown = errors.New(prefix + "unknown to the registry")
 	// ErrMalformed: the condition, or the argument of its kind, does not parse.
 	ErrMalformed = errors.New(prefix + "malformed")
 	// ErrAbsent: the request lacks the fact that the condition is about, or states it in a form that cannot

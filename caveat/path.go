@@ -111,6 +111,14 @@ var (
 	forResourcePattern = dialect{separator: true, wild: true}
 )
 
+// want says what a pattern has to be, to whoever typed another one.
+func (d dialect) want() string {
+	if d.rooted {
+		return "a leading slash, then segments, of which * is any one, with /** at the end for any number, and no query"
+	}
+	return "segments parted by slashes, of which * is any one, with /** at the end for any number"
+}
+
 func validPattern(s string) bool     { return canonical(s, forResourcePattern) }
 func validPathPattern(s string) bool { return canonical(s, forPathPattern) }
 func validPath(s string) bool        { return len(s) <= longestFact && canonical(s, forPath) }

@@ -9,7 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// Methods restricts a token to these HTTP methods, to the letter: HEAD is not GET. No method at all is an error.
+// Methods restricts a token to these HTTP methods, to the letter: HEAD is not GET, and neither is get. No method at all
+// is an error.
 func Methods(methods ...string) Caveat { return ofList(httpMethod, methods) }
 
 // Hosts restricts a token to requests for these hosts: in lower case, without a port, internationalised names in their ASCII
@@ -18,8 +19,9 @@ func Hosts(hosts ...string) Caveat { return ofList(httpHost, hosts) }
 
 // Path restricts a token to paths that match one of the patterns, for example "/orders/*" or "/files/**"; see
 // [Pattern]. It writes them in canonical form: what has to be percent-encoded is, and what is percent-encoded
-// already stays so. An asterisk inside a segment is an error; one that is meant literally is typed %2A. No
-// pattern at all is an error. For a path that comes from elsewhere, use [ExactPath].
+// already stays so. An asterisk inside a segment is an error; one that is meant literally is typed %2A. The braces of a
+// pattern of [net/http.ServeMux] are text like any other: for "/orders/{id}" write "/orders/*". No pattern at
+// all is an error. For a path that comes from elsewhere, use [ExactPath].
 func Path(patterns ...string) Caveat { return ofPatterns(httpPath, patterns, forPathPattern) }
 
 // ExactPath restricts a token to one path, given as it reads once decoded, for example the Path of a url.URL. No
@@ -53,7 +55,7 @@ func ofPatterns(kind Kind[string], patterns []string, d dialect) Caveat {
 	for i, typed := range patterns {
 		var ok bool
 		if words[i], ok = canonicalize(typed, d); !ok {
-			return invalid(kind.Name(), malformed("%s is not a pattern", quote(typed)))
+			return invalid(kind.Name(), malformed("%s is not a pattern: want %s", quote(typed), d.want()))
 		}
 	}
 	return ofList(kind, words)
@@ -63,7 +65,7 @@ var (
 	methods          = &wordsCodec{"an HTTP method", validMethod}
 	hosts            = &wordsCodec{"a host in lower case without a port", validHost}
 	pathPatterns     = &wordsCodec{"a canonical pattern of paths", validPathPattern}
-	grpcPatterns     = &wordsCodec{"a full gRPC method", validGRPCPattern}
+	grpcPatterns     = &wordsCodec{"a full gRPC method: /package.Service/Method or /package.Service/*", validGRPCPattern}
 	resourcePatterns = &wordsCodec{"a canonical pattern", validPattern}
 )
 

@@ -95,6 +95,20 @@ func TestRepeatedCaveatsIntersect(t *testing.T) {
 
 // A word that is malformed fails a list at every place, also beside a word that the request satisfies, and also if the
 // request states nothing.
+// Whoever wrote something else is told what is wanted.
+func TestErrorsSayWhatIsWanted(t *testing.T) {
+	for want, c := range map[string]caveat.Caveat{
+		`"orders.read, orders.list" is not one word: give each as an element of its own`: caveat.Operations("orders.read, orders.list"),
+		`"orders/*" is not a pattern: want a leading slash`:                              caveat.Path("orders/*"),
+		`"/orders/a*" is not a pattern: want a leading slash`:                            caveat.Path("/orders/a*"),
+		`"a/b*" is not a pattern: want segments parted by slashes`:                       caveat.Resources("a/b*"),
+		`"shop.Orders/Get" is not a full gRPC method: /package.Service/Method`:           caveat.GRPCMethods("shop.Orders/Get"),
+	} {
+		_, err := c.Condition()
+		require.ErrorContains(t, err, want)
+	}
+}
+
 func TestMalformedWordFailsTheList(t *testing.T) {
 	lists := 0
 	for _, c := range met {
