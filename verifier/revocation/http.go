@@ -38,8 +38,14 @@ func HTTP(client *http.Client, address string, options HTTPOptions) (Feed, error
 	if err != nil {
 		return nil, errors.New("revocation: the feed's address is not a URL")
 	}
-	if _, err := origin.NewList([]string{u.Scheme + "://" + u.Host}, options.InsecureHTTP); err != nil || u.User != nil {
-		return nil, fmt.Errorf("revocation: the feed's address: %w", errors.Join(err, errors.New("want https, or loopback, and no user")))
+	if u.Host == "" {
+		return nil, errors.New("revocation: the feed's address: no host: want a URL such as https://minter.internal/revocations")
+	}
+	if u.User != nil {
+		return nil, errors.New("revocation: the feed's address: a user in the URL")
+	}
+	if _, err := origin.NewList([]string{u.Scheme + "://" + u.Host}, options.InsecureHTTP); err != nil {
+		return nil, fmt.Errorf("revocation: the feed's address: %w", err)
 	}
 	if u.RawQuery != "" || u.Fragment != "" {
 		return nil, errors.New("revocation: the feed's address has a query or a fragment")
@@ -67,7 +73,7 @@ type httpFeed struct {
 func (f *httpFeed) Changes(ctx context.Context, after Cursor, wait time.Duration) (Batch, error) {
 	b, err := f.changes(ctx, after, wait)
 	if err != nil {
-		return Batch{}, fmt.Errorf("revocation: feed: %w", err)
+		return Batch{}, fmt.Errorf("revocation: feed %s: %w", f.address, err)
 	}
 	return b, nil
 }
@@ -87,12 +93,15 @@ func (f *httpFeed) changes(ctx context.Context, after Cursor, wait time.Duration
 		return Batch{}, err
 	}
 	response, err := f.client.Do(r)
+	if failed, ok := errors.AsType[*url.Error](err); ok {
+		err = failed.Err // without the question, which makes each line of a log another one
+	}
 	if err != nil {
 		return Batch{}, err
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return Batch{}, fmt.Errorf("answered %d", response.StatusCode)
+		return Batch{}, fmt.Errorf("answered %d %s", response.StatusCode, http.StatusText(response.StatusCode))
 	}
 	return readBatch(http.MaxBytesReader(nil, response.Body, f.maxBytes), ask)
 }

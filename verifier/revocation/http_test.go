@@ -274,6 +274,19 @@ func TestThreeServices(t *testing.T) {
 }
 
 // TestFeedThatBreaksOff: a full load that ends too early replaces nothing.
+// What is logged again and again is one line, and tells which feed.
+func TestHTTPErrorsNameTheFeed(t *testing.T) {
+	server := httptest.NewServer(http.NotFoundHandler())
+	feed, err := revocation.HTTP(server.Client(), server.URL+"/feed", revocation.HTTPOptions{})
+	require.NoError(t, err)
+	_, err = feed.Changes(t.Context(), revocation.Cursor{}, 0)
+	require.EqualError(t, err, "revocation: feed "+server.URL+"/feed: answered 404 Not Found")
+	server.Close()
+	_, err = feed.Changes(t.Context(), revocation.Cursor{}, 0)
+	require.ErrorContains(t, err, "revocation: feed "+server.URL+"/feed: dial")
+	require.NotContains(t, err.Error(), "ask=")
+}
+
 func TestFeedThatBreaksOff(t *testing.T) {
 	memory := revocation.NewMemory(nil)
 	for i := range 1000 {

@@ -31,7 +31,12 @@ const defaultSkew = 5 * time.Second
 
 // ErrStale is why a [List] can't tell: it has not been filled yet, or what it knows is
 // older than its bound.
-var ErrStale = errors.New("revocation: the list is older than its bound")
+var ErrStale = errors.New("revocation: the list can't be gone by")
+
+var (
+	errUnfilled = fmt.Errorf("%w: it has not been filled yet, by Run or Refresh", ErrStale)
+	errOld      = fmt.Errorf("%w: the feed has not answered for as long as its bound", ErrStale)
+)
 
 // List is what a verifier looks at: all revocations, in memory, as a feed tells them. It is
 // safe for concurrent use, and looking takes no lock. It is filled and kept fresh by
@@ -96,8 +101,11 @@ func NewList(feed Feed, bound time.Duration, options Options) (*List, error) {
 // [ErrStale].
 func (l *List) Revoked(t verifier.Revocable) (bool, error) {
 	s := l.current.Load()
-	if !l.tells(s) {
-		return false, ErrStale
+	switch {
+	case s == nil:
+		return false, errUnfilled
+	case !l.tells(s):
+		return false, errOld
 	}
 	return s.revoked(t, l.options.Skew), nil
 }

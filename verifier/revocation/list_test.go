@@ -461,6 +461,7 @@ func TestZeroValues(t *testing.T) {
 	require.Error(t, list.Refresh(t.Context()))
 	_, err := list.Revoked(verifier.Revocable{})
 	require.ErrorIs(t, err, revocation.ErrStale)
+	require.ErrorContains(t, err, "not been filled yet, by Run or Refresh")
 	_, filled := list.Age()
 	require.False(t, filled)
 	require.NotNil(t, list.Changed())

@@ -100,6 +100,8 @@ func TestOpenStreamsBeyondTheBound(t *testing.T) {
 				err := <-stream
 				require.ErrorIs(t, err, verifier.ErrUndecided)
 				require.ErrorIs(t, err, revocation.ErrStale)
+				_, err = s.list.Revoked(verifier.Revocable{})
+				require.ErrorContains(t, err, "the feed has not answered")
 			})
 		})
 	}
