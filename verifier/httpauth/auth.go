@@ -56,6 +56,11 @@ type Options struct {
 	// them. It is called only for authentic tokens: the token is authenticated
 	// first and on its own, so that the audit record of one that fails names no
 	// operation.
+	//
+	// What a handler found out before it calls [Auth.Check] comes here in the
+	// context of the request. A fact that stands in the body can be read here: no
+	// more than a bounded part, r.Body must then read the same again from its
+	// beginning, and the handler must understand it as this did. See the examples.
 	Facts func(r *http.Request, facts caveat.Facts) caveat.Facts
 
 	// Import reads tokens in every form that package legacy does, if it can stand
@@ -180,7 +185,8 @@ func mustHandle(h http.Handler) {
 
 // Check decides whether the token of r allows operation, and writes no answer; see
 // [Auth.WriteError]. The error is a [*verifier.Error], and everything said in package
-// verifier holds.
+// verifier holds. What the caller knows of the request beyond what this package sees,
+// such as the resource, reaches the decision by [Options.Facts].
 //
 // If a caveat is about the body, Check reads it and replaces r.Body with one that
 // reads the same.
@@ -215,7 +221,8 @@ func NewContext(ctx context.Context, v *verifier.Verified) context.Context {
 }
 
 // FromContext gives the decision by which a request was allowed: who is asking, and
-// until when. There is none in requests that were let through as public.
+// until when. There is none in requests that were let through as public, or that
+// nothing here protects: v is nil then, and its methods panic.
 func FromContext(ctx context.Context) (v *verifier.Verified, found bool) {
 	v, _ = ctx.Value(contextKey{}).(*verifier.Verified)
 	return v, v != nil

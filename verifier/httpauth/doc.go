@@ -12,7 +12,8 @@
 //   - [Auth.Handler] protects a whole mux, so that no handler is forgotten: what
 //     is neither public nor has an operation is denied.
 //   - [Auth.Check] only decides, and [Auth.WriteError] only answers: for other
-//     frameworks, and where a resource is known only inside the handler.
+//     frameworks, and where a resource is known only inside the handler, which hands
+//     it to [Options.Facts] in the context of the request.
 //   - Package verifiertest makes a verifier and tokens for your tests.
 //
 // # The token

@@ -1,6 +1,7 @@
 package httpauth_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -8,6 +9,8 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/amaretti-go/amaretti/caveat"
@@ -126,6 +129,125 @@ func ExampleAuth_Check() {
 	// Output:
 	// 200 orders.read
 	// 403 Bearer realm="macaroon", error="insufficient_scope"
+}
+
+// A resource that is known only inside the handler: Facts finds it in the context of the request.
+func ExampleAuth_Check_resource() {
+	keys := rootkey.InMemory()
+	token, err := keys.Mint(context.Background(), macaroon.Grant{}, caveat.ExpiresIn(time.Hour), caveat.Audience("orders"),
+		caveat.Operations("orders.read"), caveat.Resources("customers/acme/**"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	v, err := verifier.New(keys, "orders", verifier.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	type resourceKey struct{}
+	auth, err := httpauth.New(v, httpauth.Options{
+		Facts: func(r *http.Request, facts caveat.Facts) caveat.Facts {
+			facts.Resource, _ = r.Context().Value(resourceKey{}).(string)
+			return facts
+		},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	customers := map[string]string{"7": "acme", "8": "other & sons"} // as a database would tell
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /orders/{id}", func(w http.ResponseWriter, r *http.Request) {
+		id := r.PathValue("id")
+		resource := "customers/" + caveat.EscapeSegment(customers[id]) + "/orders/" + caveat.EscapeSegment(id)
+		r = r.WithContext(context.WithValue(r.Context(), resourceKey{}, resource))
+		if _, err := auth.Check(r, "orders.read"); err != nil {
+			auth.WriteError(w, r, err)
+			return
+		}
+		fmt.Fprint(w, "order ", id)
+	})
+
+	show(mux, "/orders/7", &token)
+	show(mux, "/orders/8", &token)
+	// Output:
+	// 200 order 7
+	// 403 Bearer realm="macaroon", error="insufficient_scope"
+}
+
+// A caveat of the application's own about what stands in the body, which the handler reads as if nobody had before.
+func ExampleOptions_body() {
+	amount := caveat.NewFact[int]("amount")
+	maxAmount := caveat.Define("max-amount", caveat.Text, func(_ context.Context, req *caveat.Request, most string) error {
+		limit, err := strconv.Atoi(most)
+		if err != nil {
+			return caveat.ErrMalformed
+		}
+		stated, found := amount.Get(req)
+		switch {
+		case !found:
+			return caveat.ErrAbsent
+		case stated > limit:
+			return caveat.ErrNotMet
+		}
+		return nil
+	})
+	registry, err := caveat.Standard().With(maxAmount)
+	if err != nil {
+		log.Fatal(err)
+	}
+	keys := rootkey.InMemory()
+	token, err := keys.Mint(context.Background(), macaroon.Grant{}, caveat.ExpiresIn(time.Hour), caveat.Audience("billing"),
+		caveat.Operations("charges.create"), maxAmount.Of("500"))
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	v, err := verifier.New(keys, "billing", verifier.Options{Registry: registry})
+	if err != nil {
+		log.Fatal(err)
+	}
+	auth, err := httpauth.New(v, httpauth.Options{
+		// What can't be read is not stated, so that a caveat about it denies. The handler has to decode the body in the
+		// same way: what it understands otherwise has not been decided on.
+		Facts: func(r *http.Request, facts caveat.Facts) caveat.Facts {
+			const most = 1 << 16
+			body, rest := new(bytes.Buffer), r.Body
+			_, err := io.Copy(body, io.LimitReader(rest, most+1))
+			again := io.MultiReader(bytes.NewReader(body.Bytes()), rest)
+			r.Body = struct {
+				io.Reader
+				io.Closer
+			}{again, rest}
+			var charge struct{ Amount *int }
+			if err != nil || body.Len() > most || json.Unmarshal(body.Bytes(), &charge) != nil || charge.Amount == nil {
+				return facts
+			}
+			return facts.With(amount.Is(*charge.Amount))
+		},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	handler := auth.RequireFunc("charges.create", func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		fmt.Fprintf(w, "%s %v", body, err)
+	})
+
+	text, err := token.Encode()
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, body := range []string{`{"amount": 500}`, `{"amount": 501}`, `{}`} {
+		r := httptest.NewRequest("POST", "/charges", strings.NewReader(body))
+		r.Header.Set("Authorization", "Bearer "+text)
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		fmt.Println(w.Code, body)
+	}
+	// Output:
+	// 200 {"amount": 500}
+	// 403 {"amount": 501}
+	// 403 {}
 }
 
 // A service that clients of the macaroon bakery use: whoever comes without a token gets one that the identity service
