@@ -55,6 +55,9 @@ func Parse(text string) (Origin, error) {
 	if err != nil {
 		return "", errors.New("not a URL") // net/url's error would quote it whole
 	}
+	if u.Host == "" {
+		return "", errors.New("no host: want a scheme and a host, such as https://orders.internal")
+	}
 	if u.Opaque != "" || u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.Contains(text, "#") {
 		return "", errors.New("more than scheme, host and port")
 	}
@@ -116,7 +119,7 @@ func NewList(origins []string, insecure bool) (List, error) {
 	for _, text := range origins {
 		o, err := Parse(text)
 		if err == nil && !insecure && !o.secure() {
-			err = errors.New("not https")
+			err = errors.New("not https, nor loopback")
 		}
 		if err != nil {
 			problems = append(problems, fmt.Errorf("origin %.64q: %w", text, err))

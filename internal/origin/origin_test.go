@@ -56,6 +56,14 @@ func TestOf(t *testing.T) {
 	}
 }
 
+// Somebody who forgot the scheme is told so.
+func TestParseWantsAScheme(t *testing.T) {
+	for _, text := range []string{"orders.internal", "orders.internal:443", "localhost:8080", "//", "https://"} {
+		_, err := origin.Parse(text)
+		require.ErrorContains(t, err, "want a scheme and a host", text)
+	}
+}
+
 func TestList(t *testing.T) {
 	list, err := origin.NewList([]string{"https://orders.internal", "http://localhost:8080/", "http://127.0.0.9", "http://[::1]:1"}, false)
 	require.NoError(t, err)

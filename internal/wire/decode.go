@@ -12,7 +12,7 @@ import (
 // room that costs the caller nothing, and is used as far as it goes. Of limits nothing is kept.
 func Decode(list []Macaroon, caveats []Caveat, data string, limits *Limits) ([]Macaroon, error) {
 	if data == "" || data[0] != version {
-		return nil, ErrNotMacaroon
+		return nil, errBinary
 	}
 	var counts [4]int
 	ends := counts[:0] // of each macaroon's caveats, which move while they are read

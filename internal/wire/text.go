@@ -43,7 +43,7 @@ func DecodeText(text string) (string, error) {
 	for ; len(rest) >= 8; rest, room = rest[8:], room[6:] {
 		a, b := four(rest), four(rest[4:])
 		if (a|b)&noSextet != 0 {
-			return "", ErrNotMacaroon
+			return "", errText
 		}
 		binary.BigEndian.PutUint64(room, uint64(a)<<40|uint64(b)<<16)
 	}
@@ -53,7 +53,7 @@ func DecodeText(text string) (string, error) {
 		a, b := four(string(end)), four(string(end[4:]))
 		bits := uint64(a)<<40 | uint64(b)<<16
 		if (a|b)&noSextet != 0 || len(rest)%4 == 1 || bits<<(8*size) != 0 {
-			return "", ErrNotMacaroon
+			return "", errText
 		}
 		binary.BigEndian.PutUint64(end, bits)
 		copy(room, end[:size])

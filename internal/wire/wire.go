@@ -80,6 +80,11 @@ var (
 	ErrMalformed   = errors.New("macaroon: malformed")
 	ErrLimit       = errors.New("macaroon: over a limit")
 
+	// What of it is not a macaroon: somebody may have forgotten to strip a scheme or
+	// padding, or to import another form.
+	errText   = fmt.Errorf("%w: text other than unpadded base64url", ErrNotMacaroon)
+	errBinary = fmt.Errorf("%w: bytes other than v2 binary", ErrNotMacaroon)
+
 	// ErrVerificationID says, beside ErrMalformed, what is malformed.
 	ErrVerificationID = errors.New("verification id that can't be decrypted")
 )

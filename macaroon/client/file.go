@@ -3,7 +3,6 @@ package client
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -79,6 +78,8 @@ func (f *file) look(before *content) *content {
 		var w macaroon.Wallet
 		if err = w.UnmarshalText(bytes.TrimSpace(text)); err == nil {
 			now.wallet = w
+		} else {
+			err = fmt.Errorf("%s: %w", f.path, err)
 		}
 	}
 	if err != nil {
@@ -92,7 +93,7 @@ func readFile(path string) ([]byte, error) {
 	if info, err := os.Stat(path); err != nil {
 		return nil, err
 	} else if !info.Mode().IsRegular() {
-		return nil, errors.New("not a regular file")
+		return nil, fmt.Errorf("%s: not a regular file", path)
 	}
 	f, err := os.Open(path)
 	if err != nil {

@@ -156,7 +156,7 @@ func (r *refreshed) question(ctx context.Context, target string) (w macaroon.Wal
 	case err != nil:
 		return macaroon.Wallet{}, err
 	case w.IsZero():
-		return macaroon.Wallet{}, macaroon.ErrInvalid
+		return macaroon.Wallet{}, fmt.Errorf("client: refresh: the source's wallet: %w", macaroon.ErrInvalid)
 	case expired(w, 0, time.Now()):
 		return macaroon.Wallet{}, errExpired
 	}

@@ -42,14 +42,15 @@ func (f SourceFunc) Wallet(ctx context.Context, target string) (macaroon.Wallet,
 	return f(ctx, target)
 }
 
-// Static is a source of one wallet for every target.
+// Static is a source of one wallet for every target. [macaroon.NewWallet] makes one of
+// a macaroon, and [macaroon.Wallet.UnmarshalText] of the text that a minter sent.
 func Static(w macaroon.Wallet) Source { return static{w} }
 
 type static struct{ wallet macaroon.Wallet }
 
 func (s static) Wallet(context.Context, string) (macaroon.Wallet, error) {
 	if s.wallet.IsZero() {
-		return macaroon.Wallet{}, macaroon.ErrInvalid
+		return macaroon.Wallet{}, fmt.Errorf("client: static wallet: %w", macaroon.ErrInvalid)
 	}
 	return s.wallet, nil
 }

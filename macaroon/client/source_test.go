@@ -84,7 +84,7 @@ func TestFileFollowsTheFile(t *testing.T) {
 		is("short")
 		time.Sleep(10 * time.Second)
 		_, err = source.Wallet(t.Context(), "")
-		require.ErrorContains(t, err, "token file")
+		require.ErrorContains(t, err, "client: token file: "+path+": ")
 		require.ErrorIs(t, err, macaroon.ErrMalformed)
 		require.NoError(t, os.Remove(path))
 		time.Sleep(time.Second)

@@ -108,7 +108,7 @@ func (t *Transport) target(r *http.Request) (origin.Origin, error) {
 		return "", fmt.Errorf("%w: %w", ErrOrigin, err)
 	}
 	if t.clocks[target] == nil {
-		return "", ErrOrigin
+		return "", fmt.Errorf("%w: %s", ErrOrigin, target)
 	}
 	if r.Host != "" && r.Host != r.URL.Host {
 		// Behind one address there may be many hosts.

@@ -159,6 +159,8 @@ func TestOtherOrigins(t *testing.T) {
 	require.NoError(t, err)
 	passing, err := client.New([]string{"https://orders.internal:8443"}, source, client.Options{Base: base, PassOthers: true})
 	require.NoError(t, err)
+	_, err = (&http.Client{Transport: strict}).Get("https://orders.internal/")
+	require.ErrorContains(t, err, "no token is for this origin: https://orders.internal:443", "with the port that it has")
 	for name, url := range map[string]string{
 		"another host":    "https://evil.example:8443/",
 		"another port":    "https://orders.internal/",

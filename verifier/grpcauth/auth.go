@@ -227,7 +227,7 @@ func NewContext(ctx context.Context, v *verifier.Verified) context.Context {
 // FromContext gives the decision by which a call was allowed: who is asking, and until
 // when. In a stream it is the latest one. There is none in calls that were let through
 // as public, and none yet in a stream whose first message is still to be looked at; see
-// [Extractor].
+// [Extractor]. Then v is nil, and its methods panic.
 func FromContext(ctx context.Context) (v *verifier.Verified, found bool) {
 	switch value := ctx.Value(contextKey{}).(type) {
 	case *verifier.Verified:

@@ -182,7 +182,7 @@ func (c *Credentials) target(uri string) (string, error) {
 		return "", fmt.Errorf("%w: %w", client.ErrOrigin, err)
 	}
 	if !c.targets[target] {
-		return "", client.ErrOrigin
+		return "", fmt.Errorf("%w: %s", client.ErrOrigin, target)
 	}
 	return target, nil
 }

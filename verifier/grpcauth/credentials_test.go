@@ -175,6 +175,7 @@ func TestOtherAuthority(t *testing.T) {
 	c := s.client(source, grpcauth.ClientOptions{})
 	_, err := c.UnaryCall(s.with(), &pb.SimpleRequest{}, grpc.CallAuthority("other.internal"))
 	require.ErrorIs(t, err, client.ErrOrigin)
+	require.ErrorContains(t, err, "https://other.internal:443")
 	require.Equal(t, codes.Unauthenticated, status.Code(err))
 	require.Zero(t, asked)
 	_, err = c.UnaryCall(s.with(), &pb.SimpleRequest{})
