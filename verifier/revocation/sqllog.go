@@ -10,6 +10,7 @@ import (
 	mathrand "math/rand/v2"
 
 	"github.com/amaretti-go/amaretti/macaroon/rootkey/sqlstore"
+	"time"
 )
 
 // tables hold the entries, by name, and a log of the changes to them. Times are in Unix
@@ -110,8 +111,13 @@ func (s *SQL) within(ctx context.Context, do func(*sql.Tx) error) error {
 	return tx.Commit()
 }
 
-// failed is the error of a call; some drivers give one of their own when ctx ends.
+// failed is the error of a call. Some drivers give one of their own when the context
+// ends; ours always is the context's, too.
 func failed(ctx context.Context, err error) error {
+	// The network may notice a deadline an instant before the context does.
+	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
+		<-ctx.Done()
+	}
 	if done := ctx.Err(); done != nil && !errors.Is(err, done) {
 		return fmt.Errorf("revocation: sql: %w: %w", done, err)
 	}
