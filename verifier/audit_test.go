@@ -242,12 +242,13 @@ func TestDetails(t *testing.T) {
 		operation string
 		detail    string
 	}{
-		"expired":     {mint(s, caveat.ExpiresAt(now.Add(-3*time.Second)), audience, allow), read, "expired: macaroon 0: caveat 0: 3s ago, by this service's clock"},
-		"no expiry":   {mint(s, audience, allow), read, "no-expiry: no time-before among the minter's caveats"},
-		"no audience": {mint(s, expiry, allow), read, "no-audience: no audience among the minter's caveats"},
-		"not granted": {mint(s, expiry, audience), read, "not-granted: no allow among the minter's caveats"},
-		"no name":     {mint(s, expiry, audience, allow), "orders:read", "bad-operation: what was asked for is no operation such as orders.read"},
-		"strange key": {mint(stranger, expiry, audience, allow), read, "unknown-key: macaroon 0: this service has no such root key"},
+		"expired":      {mint(s, caveat.ExpiresAt(now.Add(-3*time.Second)), audience, allow), read, "expired: macaroon 0: caveat 0: 3s ago, by this service's clock"},
+		"no expiry":    {mint(s, audience, allow), read, "no-expiry: no time-before among the minter's caveats"},
+		"no audience":  {mint(s, expiry, allow), read, "no-audience: no audience among the minter's caveats"},
+		"not granted":  {mint(s, expiry, audience), read, "not-granted: no allow among the minter's caveats"},
+		"no name":      {mint(s, expiry, audience, allow), "orders:read", "bad-operation: what was asked for is no operation such as orders.read"},
+		"no discharge": {mint(s, expiry, audience, allow, thirdParty("a"), thirdParty("b")), read, `missing-discharge: 2 in all, the first to be asked of a third party that may be at "https://a/"`},
+		"strange key":  {mint(stranger, expiry, audience, allow), read, "unknown-key: macaroon 0: this service has no such root key"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := s.Verify(ctx, row.c, row.operation, noFacts)

@@ -115,7 +115,7 @@ var reasons = [reasonsEnd]struct {
 	UnknownKey:        {"unknown-key", Unauthenticated, "this service has no such root key: another service's, retired or deleted"},
 	SignatureMismatch: {"signature-mismatch", Unauthenticated, "damaged, forged, or minted under another root key of the same id"},
 	CannotDecrypt:     {"cannot-decrypt", Unauthenticated, "the verification id does not open at its place in the chain"},
-	MissingDischarge:  {"missing-discharge", Unauthenticated, "a third party still has to discharge a caveat"},
+	MissingDischarge:  {"missing-discharge", Unauthenticated, ""},
 	DischargeReused:   {"discharge-reused", Unauthenticated, "two caveats ask for one discharge"},
 	UnusedDischarge:   {"unused-discharge", Unauthenticated, ""},
 	Revoked:           {"revoked", Unauthenticated, ""},
@@ -195,6 +195,9 @@ func (e *Error) Detail() string {
 	switch {
 	case e.Cause != nil:
 		text += ": " + e.Cause.Error()
+	case len(e.Missing) > 0:
+		location := e.Missing[0].Location
+		text += fmt.Sprintf(": %d in all, the first to be asked of a third party that may be at %q", len(e.Missing), location[:min(len(location), maxName)])
 	case e.Reason < reasonsEnd && reasons[e.Reason].meaning != "":
 		text += ": " + reasons[e.Reason].meaning
 	}
