@@ -243,6 +243,21 @@ func TestSQLManyStartAtOnce(t *testing.T) {
 	})
 }
 
+// A driver says no more of the other database's SQL than that it doesn't understand.
+func TestSQLErrorsTellTheDialect(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, server sqlServer) {
+		other, name := sqlstore.PostgreSQL, "PostgreSQL"
+		if server.dialect == sqlstore.PostgreSQL {
+			other, name = sqlstore.SQLite, "SQLite"
+		}
+		store, err := sqlstore.New(server.open(t), other, sqlSealer(t, 1), sqlstore.Options{})
+		require.NoError(t, err)
+		_, _, _, err = store.Load(t.Context(), "")
+		require.ErrorContains(t, err, "sqlstore: load: schema: asked as "+name+": ")
+	})
+}
+
 func TestSQLSchemaVersions(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, server sqlServer) {

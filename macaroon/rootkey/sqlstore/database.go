@@ -21,6 +21,15 @@ const (
 	SQLite
 )
 
+// name stands in errors, since a driver for the other database says but that it does not
+// understand.
+func (d Dialect) name() string {
+	if d == SQLite {
+		return "SQLite"
+	}
+	return "PostgreSQL"
+}
+
 // Options are settings of a [Store] or an [Inventory].
 type Options struct {
 	// Name tells apart keyrings that share the tables, or the key-encryption key:

@@ -56,8 +56,11 @@ func (d *database) migrated(ctx context.Context) (bool, error) {
 		table = `"` + table + `"`
 	}
 	var tables int
-	if err := d.db.QueryRowContext(ctx, d.text(exists), table).Scan(&tables); err != nil || tables == 0 {
-		return false, err
+	if err := d.db.QueryRowContext(ctx, d.text(exists), table).Scan(&tables); err != nil {
+		return false, fmt.Errorf("asked as %s: %w", d.dialect.name(), err)
+	}
+	if tables == 0 {
+		return false, nil
 	}
 	var version int
 	switch err := d.db.QueryRowContext(ctx, d.text(readVersion)).Scan(&version); {
