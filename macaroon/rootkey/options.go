@@ -8,7 +8,8 @@ import (
 )
 
 // Options tune a Keyring. The zero value is the safe default. All processes over one
-// store should have the same.
+// store should have the same durations, but for RotateEvery, which is negative in those
+// that only verify.
 type Options struct {
 	_ [0]func() // fields are to be named
 
@@ -42,8 +43,9 @@ type Options struct {
 	// Recorder is told of every token. Nil means nobody is.
 	Recorder Recorder
 
-	// Log gets a line for each read that failed, for the first that succeeds after
-	// that, and for each key that Run makes. It never gets a key. Nil means no log.
+	// Log gets a line for each read that failed, for the first that succeeds after that,
+	// and for each key that Run makes. It never gets a key. Nil means no log, and that a
+	// store which fails shows first when decisions are undecided, StaleAfter later.
 	Log *slog.Logger
 }
 

@@ -4,6 +4,10 @@
 //	v, token := verifiertest.New(t, "orders", "orders.read")
 //	request.Header.Set("Authorization", token.Bearer())
 //
+// Over gRPC, where a connection without TLS will do for that:
+//
+//	ctx = metadata.AppendToOutgoingContext(ctx, "authorization", token.Bearer())
+//
 // A protected handler is right if it lets that token in, and none of its broken
 // variants, each of which is wrong in one respect only:
 //
