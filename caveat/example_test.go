@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/amaretti-go/amaretti/caveat"
@@ -89,6 +90,55 @@ func ExampleDefine() {
 	// <nil>
 	// caveat: "region eu-west-1 eu-north-1": not met
 	// caveat: "region eu-west-1 eu-north-1": fact absent
+}
+
+// An amount of cents as a codec of one's own: it reads nothing that it would not have written, such as "+5" or "05".
+type cents struct{}
+
+func (cents) Parse(argument string) (int64, error) {
+	n, err := strconv.ParseInt(argument, 10, 64)
+	if err != nil || n < 0 || strconv.FormatInt(n, 10) != argument {
+		return 0, errors.New("not an amount")
+	}
+	return n, nil
+}
+
+func (cents) Format(n int64) (string, error) {
+	if n < 0 {
+		return "", errors.New("a negative amount")
+	}
+	return strconv.FormatInt(n, 10), nil
+}
+
+// A kind whose argument is more than text.
+func ExampleCodec() {
+	amount := caveat.NewFact[int64]("amount")
+	maxAmount := caveat.Define("max-amount", cents{}, func(_ context.Context, req *caveat.Request, most int64) error {
+		switch n, found := amount.Get(req); {
+		case !found:
+			return caveat.ErrAbsent
+		case n > most:
+			return caveat.ErrNotMet
+		}
+		return nil
+	})
+	registry, err := caveat.Standard().With(maxAmount)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(maxAmount.Of(500))
+	fmt.Println(maxAmount.Of(-1).Condition())
+	req := &caveat.Request{Facts: caveat.Facts{}.With(amount.Is(501))}
+	for _, condition := range []string{"max-amount 501", "max-amount 500", "max-amount +501"} {
+		fmt.Println(registry.Check(context.Background(), req, condition))
+	}
+	// Output:
+	// max-amount 500
+	//  caveat: "max-amount": a negative amount
+	// <nil>
+	// caveat: "max-amount 500": not met
+	// caveat: "max-amount +501": malformed: not an amount
 }
 
 // What cannot be written is an error in the caveat, so that no token is ever minted without a restriction that was
