@@ -30,7 +30,8 @@ const (
 
 // Handler serves a feed over HTTP, for [HTTP]. What has been revoked is nobody's business
 // but the verifiers': authorize says, by nil, that a request may see it, and for anything
-// else it is answered 403. A nil authorize is an error, and so is a nil feed.
+// else it is answered 403. A nil authorize is an error, and so is a nil feed. The token that
+// httpauth.Auth.Check looks at will do; see the example.
 //
 // It extends the server's own deadlines, which are for ordinary requests.
 func Handler(feed Feed, authorize func(*http.Request) error) (http.Handler, error) {

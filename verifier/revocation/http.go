@@ -31,8 +31,10 @@ const defaultMaxBytes = 256 << 20
 
 // HTTP is the feed that a [Handler] serves at a URL, asked through client; nil means
 // [http.DefaultClient]. Redirects are not followed. What authorises the requests is the
-// client's business: its transport may be that of package client. If the client has a
-// Timeout, all there is must arrive within it.
+// client's business: its transport may be that of package client, with a source that has a
+// new token in time, such as client.File, since a list whose questions are refused leaves
+// all decisions undecided a bound later. If the client has a Timeout, all there is must
+// arrive within it.
 func HTTP(client *http.Client, address string, options HTTPOptions) (Feed, error) {
 	u, err := url.Parse(address)
 	if err != nil {
