@@ -119,9 +119,13 @@ func (h *Hasher) sum(out, key *[Size]byte, room []byte, n int) {
 	h.links++
 	mask((*[blockSize]byte)(room), key, innerMask)
 	mask((*[blockSize]byte)(h.outer[:]), key, outerMask)
-	if sumOfSum(out, nil, pad(room, n), pad(h.outer[:], blockSize+Size)) {
-		return
+	if !sumOfSum(out, nil, pad(room, n), pad(h.outer[:], blockSize+Size)) {
+		h.sumApart(out, room, n)
 	}
+}
+
+// sumApart is what sum falls back on, with both blocks masked: it needs no state of SHA-256.
+func (h *Hasher) sumApart(out *[Size]byte, room []byte, n int) {
 	*(*[Size]byte)(h.outer[blockSize:]) = sha256.Sum256(room[:n])
 	*out = sha256.Sum256(h.outer[:blockSize+Size])
 }

@@ -117,9 +117,10 @@ func TestLinksAreDistinct(t *testing.T) {
 }
 
 // Each length has its own padding, and one hasher computes all: what a longer condition
-// leaves in the scratch space must not show in a shorter one.
+// leaves in the scratch space must not show in a shorter one. That also holds where each sum
+// is computed apart from the other, and the result replaces the key.
 func TestEveryLength(t *testing.T) {
-	var h chain.Hasher
+	var h, apart chain.Hasher
 	key, text := [chain.Size]byte{1}, strings.Repeat("\xff", 4500)
 	ready := chain.NewKey(key)
 	for n := range 4500 {
@@ -128,6 +129,9 @@ func TestEveryLength(t *testing.T) {
 			h.FirstParty(&sig, text[:n])
 			require.Equal(t, slow(key, text[:n]), sig, n)
 			require.Equal(t, sig, ready.Root(text[:n]), n)
+			own := key
+			chain.SumApart(&apart, &own, &own, text[:n])
+			require.Equal(t, sig, own, n)
 		}
 	}
 }

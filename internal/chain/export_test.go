@@ -15,3 +15,13 @@ func SumOfSum(key *Key, inner string) (sum [Size]byte, ok bool) {
 	ok = sumOfSum(&sum, key, pad(room[:cap(room)], len(room)), pad(make([]byte, 2*blockSize), blockSize+Size))
 	return sum, ok
 }
+
+// SumApart is one link as where states can't be read.
+func SumApart(h *Hasher, out, key *[Size]byte, message string) {
+	room, n := h.behindBlock(message)
+	mask((*[blockSize]byte)(room), key, innerMask)
+	mask((*[blockSize]byte)(h.outer[:]), key, outerMask)
+	pad(room, n)
+	pad(h.outer[:], blockSize+Size)
+	h.sumApart(out, room, n)
+}

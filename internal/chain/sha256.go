@@ -35,10 +35,13 @@ func pad(room []byte, n int) []byte {
 // if a state can't be read.
 func sumOfSum(out *[Size]byte, key *Key, inner, outer []byte) (ok bool) {
 	h := sha256.New() // not given to anybody, so that all this stays on the stack
-	state := h.(interface {
+	state, ok := h.(interface {
 		encoding.BinaryAppender
 		encoding.BinaryUnmarshaler
 	})
+	if !ok { // toolchains that have another library hash may lack it
+		return false
+	}
 	var room [stateSize]byte
 	first := 0
 	if key != nil {
@@ -65,8 +68,10 @@ func sumOfSum(out *[Size]byte, key *Key, inner, outer []byte) (ok bool) {
 func stateAfter(block *[blockSize]byte) (state [stateSize]byte) {
 	h := sha256.New()
 	h.Write(block[:])
-	if written, err := h.(encoding.BinaryAppender).AppendBinary(nil); err == nil && len(written) == stateSize {
-		copy(state[:], written)
+	if appender, ok := h.(encoding.BinaryAppender); ok {
+		if written, err := appender.AppendBinary(nil); err == nil && len(written) == stateSize {
+			copy(state[:], written)
+		}
 	}
 	return state
 }
