@@ -564,6 +564,7 @@ func TestCacheForeignGrant(t *testing.T) {
 		{verifier.ForeignGrant{MinterCaveats: 2, Operations: []string{"stock.read"}}, verifier.NotGranted},
 		{verifier.ForeignGrant{MinterCaveats: 2}, verifier.NotGranted},
 		{verifier.ForeignGrant{MinterCaveats: 1, Operations: []string{read}}, verifier.NoAudience},
+		{verifier.ForeignGrant{MinterCaveats: 1, Operations: []string{read, "stock.read"}}, verifier.NoAudience},
 		{verifier.ForeignGrant{MinterCaveats: 4, Operations: []string{read}}, verifier.Malformed},
 	} {
 		source.grant = row.grant
@@ -890,6 +891,30 @@ func TestCacheShareOfIdentifier(t *testing.T) {
 	require.GreaterOrEqual(t, known, 15)
 }
 
+// Texts that end alike, with one discharge that is everybody's, are still told apart, also
+// when they are more than there are places for them.
+func TestCacheTextsThatEndAlike(t *testing.T) {
+	s := newService(t, verifier.Options{})
+	token, last := s.mint(t, thirdParty("a"), thirdParty("b")), discharge(t, "b", caveat.ExpiresIn(time.Hour))
+	text := func(method int) string {
+		a := discharge(t, "a", caveat.Methods(fmt.Sprintf("M%02d", method)))
+		return must(present(t, token, a, last).Encode())(t)
+	}
+	first := text(0)
+	for range 5 {
+		for i := range 16 {
+			text := text(i)
+			require.Len(t, text, len(first))
+			require.Equal(t, first[len(first)-64:], text[len(text)-64:])
+			for _, method := range []int{i, i + 1, i, i - 1, i} {
+				_, err := s.VerifyText(ctx, text, read, caveat.Facts{Method: fmt.Sprintf("M%02d", method)})
+				require.Equal(t, method == i, err == nil)
+			}
+		}
+	}
+	require.Greater(t, s.Stats().Hits, uint64(300))
+}
+
 // What is used stays, what is not used goes.
 func TestCacheEvictsByUse(t *testing.T) {
 	t.Parallel()
@@ -941,6 +966,9 @@ func TestCacheCountsItsMemory(t *testing.T) {
 		"discharges": func(s service) string {
 			return must(present(t, s.mint(t, thirdParty("a"), thirdParty("b")), discharge(t, "a", caveat.Methods("GET")), discharge(t, "b")).Encode())(t)
 		},
+		"expiries": func(s service) string {
+			return must(s.mint(t, slices.Repeat([]macaroon.Caveat{caveat.ExpiresIn(time.Hour)}, 50)...).Encode())(t)
+		},
 		"long conditions": func(s service) string {
 			return must(s.mint(t, macaroon.Condition("http-method GET"+strings.Repeat(" X", 1500))).Encode())(t)
 		},
@@ -952,6 +980,11 @@ func TestCacheCountsItsMemory(t *testing.T) {
 			text := present(s)
 			for range 4 {
 				must(s.VerifyText(ctx, text, read, get))(t)
+			}
+			// Where one expiry can't be read, the others are conditions like any other.
+			if w, err := must(macaroon.Parse(text))(t).Wallet(); err == nil {
+				c := must(must(w.Attenuate(macaroon.Condition("time-before x")))(t).Credential())(t)
+				require.ErrorIs(t, verifyErr(s.Verifier, c), verifier.ErrDenied)
 			}
 		}
 		taken := heap() - before
@@ -1056,16 +1089,18 @@ func TestCacheContextEnds(t *testing.T) {
 		}
 		return nil
 	})
-	s := newService(t, verifier.Options{Registry: must(caveat.Standard().With(ends))(t)})
-	m := s.mint(t, ends.Of("now"), caveat.Methods("GET"))
-	text := must(m.Encode())(t)
-	for range 4 {
-		must(s.VerifyText(ctx, text, read, caveat.Facts{Method: "GET"}))(t)
+	registry := must(caveat.Standard().With(ends))(t)
+	for name, bytes := range map[string]int{"warm": 0, "cold": -1} {
+		s := newService(t, verifier.Options{Registry: registry, CacheBytes: bytes})
+		text := must(s.mint(t, ends.Of("now"), caveat.Methods("GET")).Encode())(t)
+		for range 4 {
+			must(s.VerifyText(ctx, text, read, caveat.Facts{Method: "GET"}))(t)
+		}
+		ending, cancel := context.WithCancel(ctx)
+		_, err := s.VerifyText(context.WithValue(ending, key{}, cancel), text, read, caveat.Facts{Method: "GET"})
+		var refused *verifier.Error
+		require.ErrorAs(t, err, &refused, name)
+		require.Equal(t, verifier.ContextDone, refused.Reason, name)
+		require.Equal(t, 4, refused.Caveat, name)
 	}
-	ending, cancel := context.WithCancel(ctx)
-	_, err := s.VerifyText(context.WithValue(ending, key{}, cancel), text, read, caveat.Facts{Method: "GET"})
-	var refused *verifier.Error
-	require.ErrorAs(t, err, &refused)
-	require.Equal(t, verifier.ContextDone, refused.Reason)
-	require.Equal(t, 4, refused.Caveat)
 }

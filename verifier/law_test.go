@@ -3,6 +3,7 @@ package verifier_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"slices"
 	"strings"
 	"testing"
@@ -107,7 +108,8 @@ func FuzzLaw(f *testing.F) {
 	})
 }
 
-// A byte changed anywhere outside a location never verifies.
+// A byte changed anywhere outside a location never verifies, also as text, however
+// well known it was before.
 func FuzzChangedByte(f *testing.F) {
 	f.Add(uint16(0), uint8(1))
 	f.Add(uint16(20), uint8(0x80))
@@ -116,6 +118,11 @@ func FuzzChangedByte(f *testing.F) {
 	good := binary(f, present(f, s.mint(f, thirdParty("a"), caveat.Methods("GET")), discharge(f, "a", caveat.Methods("GET"))))
 	facts := caveat.Facts{Method: "GET"}
 	unlocated := withoutLocations(f, good)
+	text := base64.RawURLEncoding.EncodeToString(good)
+	for range 4 {
+		must(s.VerifyText(ctx, text, read, facts))(f)
+	}
+	require.EqualValues(f, 3, s.Stats().Hits)
 	check := func(t testing.TB, position int, mask uint8) {
 		data := bytes.Clone(good)
 		data[position%len(data)] ^= mask
@@ -127,6 +134,9 @@ func FuzzChangedByte(f *testing.F) {
 			return
 		}
 		verified, err := s.Verify(ctx, c, read, facts)
+		require.Nil(t, verified, "byte %d changed by %x", position%len(data), mask)
+		require.ErrorIs(t, err, verifier.ErrUnauthenticated)
+		verified, err = s.VerifyText(ctx, base64.RawURLEncoding.EncodeToString(data), read, facts)
 		require.Nil(t, verified, "byte %d changed by %x", position%len(data), mask)
 		require.ErrorIs(t, err, verifier.ErrUnauthenticated)
 	}
