@@ -41,7 +41,7 @@ type Facts struct {
 }
 
 // With is the facts with more of the application's own. Every fact can be stated once: one that is stated twice
-// contradicts itself, and is absent from then on.
+// contradicts itself, and is absent from then on. f stays as it is: what is returned has to be used.
 func (f Facts) With(values ...FactValue) Facts {
 	f.stated = append(slices.Clip(f.stated), values...)
 	return f

@@ -73,6 +73,9 @@ type Credentials struct {
 //	creds, err := grpcauth.NewCredentials([]string{"https://orders.internal"}, source, grpcauth.ClientOptions{})
 //	conn, err := grpc.NewClient("orders.internal:443", grpc.WithTransportCredentials(tls), grpc.WithPerRPCCredentials(creds))
 //
+// They need TLS, also on loopback: gRPC refuses them over insecure.NewCredentials. A test
+// can do without them and put the token into the metadata; see package verifiertest.
+//
 // To hand on the token of the call that is being served, give [client.Forwarding] as the
 // source, and make calls with the handler's context. What package client says of forwarding
 // holds here too.

@@ -35,7 +35,8 @@ type Options struct {
 	_ [0]func() // fields are to be named
 
 	// Name tells apart keyrings in one Redis, or under one key-encryption key: 1 to 32
-	// characters of a-z, 0-9 and _. Empty means "default".
+	// characters of a-z, 0-9 and _. Empty means "default": services that leave it so in
+	// one Redis have the same root keys, and mint for one another.
 	Name string
 }
 

@@ -33,7 +33,8 @@ func (d Dialect) name() string {
 // Options are settings of a [Store] or an [Inventory].
 type Options struct {
 	// Name tells apart keyrings that share the tables, or the key-encryption key:
-	// 1 to 32 characters of a-z, 0-9 and _. Empty means "default".
+	// 1 to 32 characters of a-z, 0-9 and _. Empty means "default": services that leave
+	// it so over one database have the same root keys, and mint for one another.
 	Name string
 
 	// TablePrefix begins the names of the tables: like Name, but no digit first.
