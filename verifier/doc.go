@@ -29,7 +29,13 @@
 // An error is an [*Error] in exactly one of three classes: [ErrUnauthenticated],
 // [ErrDenied], [ErrUndecided]. "No" and "don't know" are never mixed: a store that
 // is down makes a decision undecided, not denied. The text of an error is the
-// same for all of a class; what really happened goes to [Options.Audit].
+// same for all of a class, so that it may reach a peer; what really happened stands in
+// [Error.Detail], and in the attributes when the error is logged by slog, and goes to
+// [Options.Audit]:
+//
+//	if refusal, ok := errors.AsType[*verifier.Error](err); ok {
+//		log.Print(refusal.Detail()) // caveat-failed: macaroon 0: caveat 4: caveat: "http-method GET": …
+//	}
 //
 // # Attributes
 //
