@@ -124,7 +124,7 @@ func (m *model) condition() macaroon.Caveat {
 		return pick(m, append(conditions("unknown x", "allow", "allow orders read", "time-before tomorrow", "time-before", "audience stock", "",
 			"error x", "declared user bob", "declared", "declared tenant acme", "http-method get"),
 			caveat.NotBefore(time.Now().Add(30*time.Second)), caveat.Operations("stock.read"), caveat.Path("/stock/*"), caveat.Methods("POST"),
-			caveat.ExpiresIn(time.Duration(1+m.rand.IntN(60e9)))))
+			caveat.ExpiresIn(time.Duration(1+m.rand.Int64N(60e9)))))
 	}
 	return pick(m, []macaroon.Caveat{caveat.ExpiresIn(time.Hour + time.Duration(m.rand.IntN(5))), caveat.NotBefore(time.Now().Add(-time.Minute)),
 		caveat.Branch([16]byte{1 + byte(m.rand.IntN(6))}), caveat.Operations(pick(m, []string{read, "orders.*", "*"})), caveat.Deny("stock.*"),
@@ -331,11 +331,11 @@ func (m *model) step() {
 		want, wantErr := both[1].Check(ctx, operation, facts)
 		requireSame(m.t, who, want, err, wantErr)
 	case n < 95:
-		time.Sleep(time.Duration(m.rand.IntN(int(15 * time.Second))))
+		time.Sleep(time.Duration(m.rand.Int64N(int64(15 * time.Second))))
 	case !m.bad():
 		m.verify(pick(m, m.presented))
 	case n < 96:
-		time.Sleep(time.Duration(m.rand.IntN(int(20 * time.Minute))))
+		time.Sleep(time.Duration(m.rand.Int64N(int64(20 * time.Minute))))
 	case n < 98:
 		identifier, branch := pick(m, m.presented).Inspect().At(0).Identifier(), [16]byte{1 + byte(m.rand.IntN(4))}
 		down := m.one(8)
