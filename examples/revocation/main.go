@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -38,6 +39,9 @@ import (
 // bound is how old what a service knows of revocations may be. If the feed is gone for as
 // long, it answers 503: better to say nothing than to let in what was revoked.
 const bound = 5 * time.Second
+
+// quiet is a log that says nothing, since here the program tells what happens.
+var quiet = slog.New(slog.DiscardHandler)
 
 func main() {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -154,7 +158,7 @@ type service struct {
 
 func start(ctx context.Context, name string, keys *rootkey.Keyring, feed, secret string) *service {
 	remote := must(revocation.HTTP(&http.Client{Transport: bearer(secret)}, feed, revocation.HTTPOptions{}))
-	list := must(revocation.NewList(remote, bound, revocation.Options{}))
+	list := must(revocation.NewList(remote, bound, revocation.Options{Log: quiet}))
 	check(list.Refresh(ctx)) // before the first request
 	go list.Run(ctx)
 

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
@@ -32,12 +33,13 @@ import (
 // hasty are options for which nobody has to wait. What they mean when they say nothing is
 // in the comments.
 var hasty = rootkey.Options{
-	RefreshEvery: 200 * time.Millisecond,  // 10 seconds
-	PublishFor:   time.Second,             // a minute
-	StaleAfter:   2500 * time.Millisecond, // 5 minutes
-	MaxLifetime:  3 * time.Second,         // 24 hours
-	Leeway:       200 * time.Millisecond,  // a minute
-	RotateEvery:  time.Hour,               // 30 days; here it is done by hand
+	RefreshEvery: 200 * time.Millisecond,        // 10 seconds
+	PublishFor:   time.Second,                   // a minute
+	StaleAfter:   2500 * time.Millisecond,       // 5 minutes
+	MaxLifetime:  3 * time.Second,               // 24 hours
+	Leeway:       200 * time.Millisecond,        // a minute
+	RotateEvery:  time.Hour,                     // 30 days; here it is done by hand
+	Log:          slog.New(slog.DiscardHandler), // slog.Default
 }
 
 func main() {

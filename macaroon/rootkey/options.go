@@ -44,8 +44,7 @@ type Options struct {
 	Recorder Recorder
 
 	// Log gets a line for each read that failed, for the first that succeeds after that,
-	// and for each key that Run makes. It never gets a key. Nil means no log, and that a
-	// store which fails shows first when decisions are undecided, StaleAfter later.
+	// and for each key that Run makes. It never gets a key. Nil means slog.Default.
 	Log *slog.Logger
 }
 
@@ -73,10 +72,14 @@ func (o *Options) complete() error {
 			problems = append(problems, fmt.Errorf("PublishFor: less than RefreshEvery, %v", o.RefreshEvery))
 		}
 	}
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
 	return errors.Join(problems...)
+}
+
+func (o *Options) log() *slog.Logger {
+	if o.Log == nil {
+		return slog.Default()
+	}
+	return o.Log
 }
 
 // span is an option that is a length of time.

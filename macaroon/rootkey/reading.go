@@ -208,9 +208,9 @@ func (r *ring) land(f *flight, s *keySet, err error) {
 
 	switch {
 	case err != nil:
-		r.options.Log.Warn("rootkey: keys can't be read", "error", err, "age", age)
+		r.options.log().Warn("rootkey: keys can't be read", "error", err, "age", age)
 	case failed != nil:
-		r.options.Log.Info("rootkey: keys can be read again", "age", age)
+		r.options.log().Info("rootkey: keys can be read again", "age", age)
 	}
 }
 

@@ -40,7 +40,7 @@ func (k *Keyring) Run(ctx context.Context) error {
 			err := r.maintain(ctx)
 			readOnly = errors.Is(err, errors.ErrUnsupported)
 			if err != nil && ctx.Err() == nil {
-				r.options.Log.Warn("rootkey: keys can't be maintained", "error", err, "readonly", readOnly)
+				r.options.log().Warn("rootkey: keys can't be maintained", "error", err, "readonly", readOnly)
 			}
 		}
 		// Not all processes at once.
@@ -81,7 +81,7 @@ func (r *ring) maintain(ctx context.Context) error {
 		return err
 	}
 	if i := s.find(made); i >= 0 {
-		r.options.Log.Info("rootkey: new key", "key", made, "mints", s.keys[i].mints)
+		r.options.log().Info("rootkey: new key", "key", made, "mints", s.keys[i].mints)
 	}
 	return nil
 }

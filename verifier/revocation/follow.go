@@ -45,9 +45,11 @@ func sleep(ctx context.Context, pause time.Duration) {
 }
 
 func (l *List) log(ctx context.Context, level slog.Level, what string, attrs ...slog.Attr) {
-	if l.options.Log != nil {
-		l.options.Log.LogAttrs(ctx, level, what, attrs...)
+	log := l.options.Log
+	if log == nil {
+		log = slog.Default()
 	}
+	log.LogAttrs(ctx, level, what, attrs...)
 }
 
 // Refresh asks the feed once, for as long as a quarter of the bound if nothing is new. The

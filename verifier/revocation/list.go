@@ -19,8 +19,8 @@ type Options struct {
 	// seconds; negative is an error.
 	Skew time.Duration
 
-	// Log is told what fails in [List.Run], and when it no longer does. Nil means nobody
-	// is, and that a feed which fails shows first when decisions are undecided, a bound later.
+	// Log is told what fails in [List.Run], and when it no longer does. Nil means
+	// slog.Default.
 	Log *slog.Logger
 
 	// InsecureServeStale goes by a list that is older than the bound, if there is one, rather
