@@ -27,6 +27,7 @@ type Record struct {
 	// only claimed.
 	Reference string           // see Verified.Reference; empty if nothing was parsed, or too much
 	KeyID     string           // empty if foreign or not parsed
+	Subject   string           // empty if foreign or not parsed, or if it has none
 	TokenID   macaroon.TokenID // zero if foreign or not parsed
 	Caveats   []string         // names of the conditions in order, "third-party" for others
 }
@@ -42,7 +43,7 @@ func (v *Verifier) audit(ctx context.Context, c macaroon.Credential, operation s
 		r.Reference = reference(primary.Identifier(), primary.Caveats())
 		r.Caveats = names(view)
 		if id, err := macaroon.ParseIdentifier(primary.Identifier()); err == nil && v.foreign == nil {
-			r.KeyID, r.TokenID = id.KeyID, id.TokenID
+			r.KeyID, r.Subject, r.TokenID = id.KeyID, id.Subject, id.TokenID
 		}
 	}
 	r.Elapsed = v.now().Sub(start)
@@ -67,8 +68,8 @@ func names(view macaroon.Unverified) (list []string) {
 
 const maxName = 64 // bytes of a name in a record, since a holder chooses it
 
-// AuditLog is an audit hook that writes to a log: what is allowed at level info,
-// undecided at error, all else at warn. It writes no attributes, which may be
+// AuditLog is an audit hook that writes to a log: at level info what is allowed, and requests
+// that present nothing; what is undecided at error; all else at warn. It writes no attributes, which may be
 // personal data, and leaves out what is not known, such as the key of what could not
 // be parsed.
 //
@@ -85,9 +86,13 @@ func AuditLog(logger *slog.Logger) func(context.Context, Record) {
 			if r.Err.Class() == Undecided {
 				level = slog.LevelError
 			}
+			if r.Err.Reason == NothingPresented {
+				level = slog.LevelInfo // clients that wait to be asked, and whoever scans
+			}
 			attrs = append(attrs, slog.Any("refusal", r.Err))
-		} else {
-			attrs = append(attrs, slog.String("subject", r.Verified.Subject()))
+		}
+		if r.Err == nil || r.Err.Class() == Denied { // else it is only claimed
+			attrs = append(attrs, slog.String("subject", r.Subject))
 		}
 		if r.Reference != "" {
 			attrs = append(attrs, slog.String("reference", r.Reference), slog.String("caveats", strings.Join(r.Caveats, ",")))

@@ -216,6 +216,36 @@ func TestAuditLogLevels(t *testing.T) {
 	require.Contains(t, out.String(), err.(*verifier.Error).Instance)
 }
 
+// Who was denied is known, since the token proved authentic; of one that did not, nothing is.
+func TestAuditLogNamesWhoWasDenied(t *testing.T) {
+	var out bytes.Buffer
+	var records []verifier.Record
+	log := verifier.AuditLog(slog.New(slog.NewTextHandler(&out, nil)))
+	s := newService(t, verifier.Options{Audit: func(ctx context.Context, r verifier.Record) {
+		records = append(records, r)
+		log(ctx, r)
+	}})
+	stranger := newService(t, verifier.Options{})
+	for _, row := range []struct {
+		token macaroon.Macaroon
+		err   error
+		named bool
+	}{
+		{s.mint(t), nil, true},
+		{s.mint(t, caveat.Methods("GET")), verifier.ErrDenied, true},
+		{stranger.mint(t), verifier.ErrUnauthenticated, false},
+	} {
+		out.Reset()
+		_, err := s.Verify(ctx, present(t, row.token), read, noFacts)
+		require.ErrorIs(t, err, row.err)
+		require.Equal(t, "billing", records[len(records)-1].Subject)
+		require.Equal(t, row.named, strings.Contains(out.String(), " subject=billing"), out.String())
+	}
+	out.Reset()
+	s.Refuse(ctx, read, verifier.NothingPresented, nil)
+	require.Contains(t, out.String(), "level=INFO msg=unauthenticated")
+}
+
 // A log holds nothing that looks like a token's and is nobody's.
 func TestAuditLogLeavesOutWhatIsNotKnown(t *testing.T) {
 	var out bytes.Buffer
