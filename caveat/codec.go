@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/netip"
+	"strconv"
 	"strings"
 )
 
@@ -13,6 +14,9 @@ var (
 	Text textCodec
 	// List is one word or more, separated by one space. Words are printable and contain no space of any sort.
 	List listCodec
+	// Int is a whole number in decimal digits, with a minus sign in front if it is negative, and written in no other
+	// way: without a plus sign, without zeros in front.
+	Int intCodec
 	// Time is an instant in the form of RFC 3339 with at most nine fractional digits and a zone; it is written in
 	// UTC, as time.RFC3339Nano. The zero time is unset, and neither written nor read.
 	Time timeCodec
@@ -96,6 +100,18 @@ func (c *wordsCodec) anyFits(list, fact string, fits func(word, fact string) boo
 }
 
 func equal(word, fact string) bool { return word == fact }
+
+type intCodec struct{}
+
+func (intCodec) Parse(argument string) (int64, error) {
+	n, err := strconv.ParseInt(argument, 10, 64)
+	if err != nil || strconv.FormatInt(n, 10) != argument {
+		return 0, malformed("%s is not a whole number of 64 bits, written as it must be", quote(argument))
+	}
+	return n, nil
+}
+
+func (intCodec) Format(value int64) (string, error) { return strconv.FormatInt(value, 10), nil }
 
 type prefixesCodec struct{}
 

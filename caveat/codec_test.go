@@ -2,6 +2,7 @@ package caveat_test
 
 import (
 	"fmt"
+	"math"
 	"net/netip"
 	"strings"
 	"testing"
@@ -48,6 +49,13 @@ func TestList(t *testing.T) {
 		map[string][]string{"a": {"a"}, "a b a": {"a", "b", "a"}, "Zürich": {"Zürich"}},
 		[]string{"", " ", " a", "a ", "a  b", "a\tb", "a\u00a0b", "a\u200bb", "a\u2028b", "\xff"},
 		[][]string{nil, {}, {""}, {"a", ""}, {"a b"}, {"a\n"}})
+}
+
+func TestInt(t *testing.T) {
+	requireCodec(t, caveat.Int,
+		map[string]int64{"0": 0, "7": 7, "-7": -7, "9223372036854775807": math.MaxInt64, "-9223372036854775808": math.MinInt64},
+		[]string{"", "+7", "07", "-0", "-", "7 ", " 7", "0x7", "7_0", "7.0", "7e1", "٧", "9223372036854775808", strings.Repeat("9", 1<<16)},
+		nil)
 }
 
 func TestPrefixes(t *testing.T) {

@@ -110,7 +110,7 @@ func (cents) Format(n int64) (string, error) {
 	return strconv.FormatInt(n, 10), nil
 }
 
-// A kind whose argument is more than text.
+// A kind whose argument is more than the ready codecs read: amounts, which [Int] would let be negative.
 func ExampleCodec() {
 	amount := caveat.NewFact[int64]("amount")
 	maxAmount := caveat.Define("max-amount", cents{}, func(_ context.Context, req *caveat.Request, most int64) error {

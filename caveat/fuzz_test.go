@@ -69,12 +69,13 @@ func FuzzCodecs(f *testing.F) {
 		_, argument, _ := strings.Cut(c.condition, " ")
 		f.Add(argument)
 	}
-	for _, argument := range []string{"", " ", "a  b", "\xff", "::ffff:10.0.0.0/104", "fe80::1%eth0/64", "/**/", "**", "/a*", "user ann", "http://[::1]:1"} {
+	for _, argument := range []string{"", " ", "a  b", "\xff", "::ffff:10.0.0.0/104", "fe80::1%eth0/64", "/**/", "**", "/a*", "user ann", "http://[::1]:1", "-12"} {
 		f.Add(argument)
 	}
 	f.Fuzz(func(t *testing.T, argument string) {
 		requireReadable(t, caveat.Text, argument)
 		requireReadable(t, caveat.List, argument)
+		requireReadable(t, caveat.Int, argument)
 		requireReadable(t, caveat.Time, argument)
 		requireReadable(t, caveat.Prefixes, argument)
 		requireReadable(t, caveat.Patterns, argument)

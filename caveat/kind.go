@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Codec writes the argument of a condition and reads it back. [Text], [List], [Time], [Prefixes] and [Patterns]
-// are ready made.
+// Codec writes the argument of a condition and reads it back. [Text], [List], [Int], [Time], [Prefixes] and
+// [Patterns] are ready made.
 //
 // Parse gets text that anybody who held the token may have written: it must accept only what Format can
 // write, fail on everything else (the empty argument too, if that means nothing), and neither block nor allocate
