@@ -204,6 +204,9 @@ func (t *terms) join(known *terms) {
 // terms finds them, and fails if an expiry has passed: an expired token is
 // refused as such, whatever else is wrong with it.
 func (p *proof) terms(now time.Time, leeway time.Duration) (t terms, refusal *Error) {
+	if now.IsZero() { // else nothing would ever expire
+		return terms{}, refuse(CheckUndecided, errNoTime)
+	}
 	view := p.credential.Inspect()
 	minters := p.minterCaveats()
 	for i := range view.Len() {
@@ -226,6 +229,8 @@ func (p *proof) terms(now time.Time, leeway time.Duration) (t terms, refusal *Er
 	}
 	return t, nil
 }
+
+var errNoTime = errors.New("verifier: the clock gives no time")
 
 // class is what a condition is to the verifier, beside what it is to the registry.
 type class uint8

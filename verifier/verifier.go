@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/amaretti-go/amaretti/caveat"
@@ -56,7 +57,8 @@ type Options struct {
 	Audit func(ctx context.Context, r Record)
 
 	// Now is the clock that decisions are made by. Nil means time.Now. It is read
-	// once for each decision, and once more to tell the audit how long that took.
+	// once for each decision, and once more to tell the audit how long that took. While it
+	// gives the zero time nothing is decided.
 	Now func() time.Time
 
 	// InsecureNoExpiry accepts tokens whose minter wrote no time-before: such a
@@ -92,7 +94,7 @@ type Verifier struct {
 func New(source Source, audience string, options Options) (*Verifier, error) {
 	v := &Verifier{source: source}
 	var problems []error
-	if source == nil {
+	if absent(source) {
 		problems = append(problems, errors.New("no source"))
 	}
 	if _, both := source.(ForeignSource); both {
@@ -108,7 +110,7 @@ func New(source Source, audience string, options Options) (*Verifier, error) {
 func NewForeign(source ForeignSource, audience string, options Options) (*Verifier, error) {
 	v := &Verifier{foreign: source}
 	var problems []error
-	if source == nil {
+	if absent(source) {
 		problems = append(problems, errors.New("no source"))
 	}
 	if _, both := source.(Source); both {
@@ -123,6 +125,9 @@ func (v *Verifier) configure(audience string, options Options, problems []error)
 		problems = append(problems, errors.New("no audience: want the name of this service"))
 	} else if _, err := caveat.Audience(audience).Condition(); err != nil {
 		problems = append(problems, fmt.Errorf("audience: %w", err))
+	}
+	if options.Revocations != nil && absent(options.Revocations) {
+		problems = append(problems, errors.New("revocations: a nil pointer"))
 	}
 	if options.Leeway < 0 || options.Leeway > maxLeeway {
 		problems = append(problems, fmt.Errorf("leeway: want 0 to %v", maxLeeway))
@@ -146,6 +151,19 @@ func (v *Verifier) configure(audience string, options Options, problems []error)
 		v.cache = newCache(options.CacheBytes, options.Limits)
 	}
 	return v, nil
+}
+
+// absent tells whether there is nothing in an interface, or nothing but a nil pointer or
+// function, which is what is left of a constructor's result when its error was not looked at.
+func absent(value any) bool {
+	v := reflect.ValueOf(value)
+	switch v.Kind() {
+	case reflect.Invalid:
+		return true
+	case reflect.Pointer, reflect.Func:
+		return v.IsNil()
+	}
+	return false
 }
 
 // now reads the clock. Only the zero Verifier has none.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -68,11 +69,20 @@ func TestNewRefuses(t *testing.T) {
 	for name, build := range map[string]func() (*verifier.Verifier, error){
 		"no source":         func() (*verifier.Verifier, error) { return verifier.New(nil, "orders", verifier.Options{}) },
 		"no foreign source": func() (*verifier.Verifier, error) { return verifier.NewForeign(nil, "orders", verifier.Options{}) },
-		"no audience":       func() (*verifier.Verifier, error) { return verifier.New(keys, "", verifier.Options{}) },
-		"two audiences":     func() (*verifier.Verifier, error) { return verifier.New(keys, "orders stock", verifier.Options{}) },
-		"both, as native":   func() (*verifier.Verifier, error) { return verifier.New(both, "orders", verifier.Options{}) },
-		"both, as foreign":  func() (*verifier.Verifier, error) { return verifier.NewForeign(both, "orders", verifier.Options{}) },
-		"negative leeway":   func() (*verifier.Verifier, error) { return verifier.New(keys, "orders", verifier.Options{Leeway: -1}) },
+		"nil keyring": func() (*verifier.Verifier, error) {
+			return verifier.New((*rootkey.Keyring)(nil), "orders", verifier.Options{})
+		},
+		"nil function": func() (*verifier.Verifier, error) {
+			return verifier.NewForeign(verifier.KeyFunc(nil), "orders", verifier.Options{})
+		},
+		"nil list": func() (*verifier.Verifier, error) {
+			return verifier.New(keys, "orders", verifier.Options{Revocations: revocations(nil)})
+		},
+		"no audience":      func() (*verifier.Verifier, error) { return verifier.New(keys, "", verifier.Options{}) },
+		"two audiences":    func() (*verifier.Verifier, error) { return verifier.New(keys, "orders stock", verifier.Options{}) },
+		"both, as native":  func() (*verifier.Verifier, error) { return verifier.New(both, "orders", verifier.Options{}) },
+		"both, as foreign": func() (*verifier.Verifier, error) { return verifier.NewForeign(both, "orders", verifier.Options{}) },
+		"negative leeway":  func() (*verifier.Verifier, error) { return verifier.New(keys, "orders", verifier.Options{Leeway: -1}) },
 		"great leeway": func() (*verifier.Verifier, error) {
 			return verifier.New(keys, "orders", verifier.Options{Leeway: time.Minute + 1})
 		},
@@ -87,6 +97,32 @@ func TestNewRefuses(t *testing.T) {
 	_, err := verifier.New(nil, "", verifier.Options{Leeway: -1})
 	for _, problem := range []string{"no source", "audience", "leeway"} {
 		require.ErrorContains(t, err, problem)
+	}
+}
+
+// A clock that gives no time decides nothing: before all of it lies everything else.
+func TestClockWithoutTime(t *testing.T) {
+	for _, cache := range []int{-1, 0} {
+		var stopped atomic.Bool
+		s := newService(t, verifier.Options{CacheBytes: cache, Now: func() time.Time {
+			if stopped.Load() {
+				return time.Time{}
+			}
+			return time.Now()
+		}})
+		c := present(t, s.mint(t))
+		for range 3 {
+			s.allow(t, c)
+		}
+		authentic := must(s.Authenticate(ctx, c))(t)
+		stopped.Store(true)
+		_, err := s.Verify(ctx, c, read, noFacts)
+		require.ErrorIs(t, err, verifier.ErrUndecided)
+		_, err = s.VerifyText(ctx, must(c.Encode())(t), read, noFacts)
+		require.ErrorIs(t, err, verifier.ErrUndecided)
+		_, err = authentic.Check(ctx, read, noFacts)
+		require.ErrorIs(t, err, verifier.ErrUndecided)
+		require.ErrorIs(t, authentic.Unexpired(ctx), verifier.ErrUndecided)
 	}
 }
 
