@@ -48,20 +48,23 @@ func (a *Authentic) Check(ctx context.Context, operation string, facts caveat.Fa
 	return verified, nil
 }
 
-// Unexpired tells whether the credential has not expired: its error is that of Check for one
-// that has. It looks at no other condition, so it allows nothing. It is for those who
-// learn only later what is asked for, and would begin something for that.
-func (a *Authentic) Unexpired(ctx context.Context) error {
+// Unexpired tells until when the credential has not expired, which is the zero time if it
+// never does: its error is that of Check for one that has. It looks at no other condition,
+// so it allows nothing. It is for those who learn only later what is asked for, and would
+// begin something for that, which must end by then; see [Verified.Deadline].
+func (a *Authentic) Unexpired(ctx context.Context) (deadline time.Time, err error) {
 	v, p := a.verifier, a.proof.Load()
 	if p == nil {
-		return refuse(Malformed, errEmpty)
+		return time.Time{}, refuse(Malformed, errEmpty)
 	}
 	start := v.now()
-	if _, refusal := p.terms(start, v.options.Leeway); refusal != nil {
+	t, refusal := p.terms(start, v.options.Leeway)
+	if refusal != nil {
 		v.audit(ctx, p.credential, "", nil, refusal, start)
-		return refusal
+		return time.Time{}, refusal
 	}
-	return nil
+	deadline, _ = deadlineOf(t.expiry, v.options.Leeway)
+	return deadline, nil
 }
 
 // Reference is a name of the token for logs; see [Verified.Reference].

@@ -127,17 +127,39 @@ func TestUnexpired(t *testing.T) {
 			{present(t, s.mint(t, thirdParty("a")), discharge(t, "a", late)), true},
 		} {
 			records = nil
-			err := must(s.Authenticate(ctx, row.credential))(t).Unexpired(ctx)
+			deadline, err := must(s.Authenticate(ctx, row.credential))(t).Unexpired(ctx)
 			if !row.expired {
 				require.NoError(t, err)
 				require.Empty(t, records)
 				continue
 			}
+			require.Zero(t, deadline)
 			require.Equal(t, verifier.Expired, reasonOf(t, err))
 			require.Len(t, records, 1)
 		}
 	}
-	require.ErrorIs(t, new(verifier.Authentic).Unexpired(ctx), verifier.ErrUnauthenticated)
+	_, err := new(verifier.Authentic).Unexpired(ctx)
+	require.ErrorIs(t, err, verifier.ErrUnauthenticated)
+}
+
+// TestUnexpiredUntil: its deadline is that of the decision.
+func TestUnexpiredUntil(t *testing.T) {
+	s := newService(t, verifier.Options{Leeway: time.Second, InsecureNoExpiry: true})
+	soon := caveat.ExpiresIn(time.Minute)
+	for _, c := range []macaroon.Credential{
+		present(t, s.mint(t)),
+		present(t, narrow(t, s.mint(t), soon)),
+		present(t, s.mint(t, thirdParty("a")), discharge(t, "a", soon)),
+		present(t, s.mintOnly(t, caveat.Audience("orders"), caveat.Operations(read))),
+	} {
+		for range 3 {
+			authentic := must(s.Authenticate(ctx, c))(t)
+			until := must(authentic.Unexpired(ctx))(t)
+			deadline, ok := must(authentic.Check(ctx, read, get))(t).Deadline()
+			require.Equal(t, deadline, until)
+			require.Equal(t, ok, !until.IsZero())
+		}
+	}
 }
 
 func TestRevocationsChanged(t *testing.T) {

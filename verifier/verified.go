@@ -93,11 +93,13 @@ func (v *Verified) Expiry() time.Time { return v.expiry }
 
 // Deadline is when this decision must end at the latest, as in a stream: the
 // expiry and the verifier's leeway. ok is false if the token does not expire.
-func (v *Verified) Deadline() (deadline time.Time, ok bool) {
-	if v.expiry.IsZero() {
+func (v *Verified) Deadline() (deadline time.Time, ok bool) { return deadlineOf(v.expiry, v.leeway) }
+
+func deadlineOf(expiry time.Time, leeway time.Duration) (deadline time.Time, ok bool) {
+	if expiry.IsZero() {
 		return time.Time{}, false
 	}
-	return v.expiry.Add(v.leeway), true
+	return expiry.Add(leeway), true
 }
 
 // Conditions lists the conditions that were checked and hold, in order, those of

@@ -47,6 +47,7 @@ type stream struct {
 	extract   Extractor // nil if messages are not looked at
 	opening   question  // what the method asks for
 	since     time.Time // when it was opened
+	expires   time.Time // when its token does, which is told only where there is no decision yet; zero: never
 
 	verified *atomic.Pointer[verifier.Verified] // the latest decision; nil until there is one
 	refusal  atomic.Pointer[refused]            // why the stream has ended; nil as long as it is open
@@ -90,7 +91,7 @@ func (a *Auth) open(ss grpc.ServerStream, method string) (s *stream, err error) 
 	}
 	operation, s.asked = s.opening.operation, s.opening
 	if s.extract != nil {
-		if err = s.authentic.Unexpired(ctx); err != nil {
+		if s.expires, err = s.authentic.Unexpired(ctx); err != nil {
 			return nil, err
 		}
 	} else {
@@ -201,12 +202,17 @@ func (s *stream) patience() time.Duration {
 	return min(every, left)
 }
 
-// due is when a new decision is needed.
+// due is when a new decision is needed, or when it is to be seen whether the token that
+// there is none on yet has expired.
 func (s *stream) due() (due time.Time, ends bool) {
 	if verified := s.verified.Load(); verified != nil {
 		return verified.Deadline()
 	}
-	return s.since.Add(firstMessage), true
+	due = s.since.Add(firstMessage)
+	if !s.expires.IsZero() && s.expires.Before(due) {
+		due = s.expires
+	}
+	return due, true
 }
 
 // look looks at the token again.
@@ -217,9 +223,20 @@ func (s *stream) look() {
 	}
 	err := s.renew()
 	if due, ends := s.due(); err == nil && ends && !time.Now().Before(due) {
-		err = s.check(s.latest(), nil)
+		if s.verified.Load() == nil && time.Since(s.since) < firstMessage {
+			err = s.unexpired()
+		} else {
+			err = s.check(s.latest(), nil)
+		}
 	}
 	s.end(err)
+}
+
+// unexpired tells whether the token has not expired, by the verifier's clock.
+func (s *stream) unexpired() (err error) {
+	defer s.auth.settle(s.ctx, &s.opening.operation, &err)
+	_, err = s.authentic.Unexpired(s.ctx)
+	return err
 }
 
 // renew tells whether the token would still be authenticated.

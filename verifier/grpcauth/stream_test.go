@@ -457,6 +457,14 @@ func TestStreamTimes(t *testing.T) {
 		start = time.Now()
 		require.Equal(t, 10*time.Minute, ended(s.open(s.long(s.bearer(caveat.ExpiresIn(10*time.Minute))))))
 
+		// Nobody waits for one beyond the end of the token, whatever that is narrowed to.
+		for _, narrow := range []macaroon.Caveat{caveat.Operations(operation), caveat.Resources("orders/7")} {
+			start = time.Now()
+			_, err := s.open(s.long(s.bearer(caveat.ExpiresIn(25*time.Second), narrow))).Recv()
+			require.Equal(t, invalid, answerOf(t, err))
+			require.Equal(t, 25*time.Second, time.Since(start))
+		}
+
 		// The first message tells when the token ends.
 		start = time.Now()
 		stream := s.open(s.long(s.bearer(caveat.ExpiresIn(25 * time.Second))))
@@ -506,6 +514,13 @@ func TestVerifiersClock(t *testing.T) {
 		_, err := s.open(s.long(s.bearer(caveat.ExpiresIn(time.Minute)))).Recv()
 		require.Equal(t, invalid, answerOf(t, err))
 		require.Equal(t, 65*time.Second, time.Since(start))
+	})
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(t, setup{options: byResource, verifier: verifier.Options{Now: func() time.Time { return time.Now().Add(-5 * time.Second) }}})
+		start := time.Now()
+		_, err := s.open(s.long(s.bearer(caveat.ExpiresIn(30*time.Second), caveat.Resources("orders/7")))).Recv()
+		require.Equal(t, invalid, answerOf(t, err))
+		require.Equal(t, 35*time.Second, time.Since(start), "without a message, too")
 	})
 	synctest.Test(t, func(t *testing.T) {
 		s := newService(t, setup{verifier: verifier.Options{Leeway: 7 * time.Second}})
