@@ -57,6 +57,34 @@ func TestFactsOnTheWire(t *testing.T) {
 	require.Equal(t, denied, answerOf(t, err))
 }
 
+// TestSeveralAuthorities: whatever transport lets more than one through, none of them is a fact.
+func TestSeveralAuthorities(t *testing.T) {
+	s := newService(t, setup{options: grpcauth.Options{Hosts: []string{host, "other.internal"}}})
+	token := s.bearer(caveat.Hosts(host, "other.internal"))
+	for _, row := range []struct {
+		authorities []string
+		want        answer
+	}{
+		{nil, denied},
+		{[]string{host}, answer{}},
+		{[]string{"evil.internal"}, denied},
+		{[]string{host, host}, denied},
+		{[]string{host, "other.internal"}, denied},
+		{[]string{host, "evil.internal"}, denied},
+		{[]string{"evil.internal", host}, denied},
+		{[]string{"", host}, denied},
+		{[]string{host + "," + host}, denied},
+	} {
+		ctx := metadata.NewIncomingContext(t.Context(), metadata.MD{"authorization": {token}, ":authority": row.authorities})
+		_, err := s.auth.Check(ctx, operation)
+		if row.want == (answer{}) {
+			require.NoError(t, err)
+		} else {
+			require.Equal(t, row.want, answerOf(t, err), row.authorities)
+		}
+	}
+}
+
 // TestPeers: addresses as other transports have them.
 func TestPeers(t *testing.T) {
 	s := newService(t, setup{})
