@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base32"
 	"encoding/binary"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"strings"
@@ -24,6 +25,27 @@ import (
 func unknownID(n int) string {
 	id := binary.BigEndian.AppendUint64(nil, uint64(n))
 	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(id))
+}
+
+// Who reads waits for no lock, so that a thousand who read are not one after the other.
+func TestReadingTakesNoLock(t *testing.T) {
+	k := open(t, newStore(), rootkey.Options{RefreshEvery: time.Hour, StaleAfter: time.Hour, PublishFor: time.Hour})
+	token := mint(t, k)
+	rootkey.WhileLocked(k, func() {
+		read := make(chan bool, 1)
+		go func() {
+			_, found, err := k.RootSignature(context.Background(), token)
+			_, epochErr := k.Epoch()
+			_, mintErr := k.Mint(context.Background(), macaroon.Grant{}, soon)
+			read <- found && errors.Join(err, epochErr, mintErr) == nil
+		}()
+		select {
+		case ok := <-read:
+			require.True(t, ok)
+		case <-time.After(30 * time.Second): // so long that only who would wait for ever exceeds it
+			t.Error("it waits for the lock")
+		}
+	})
 }
 
 // With a store that takes its time, nobody waits as long as somebody asks now and then.
