@@ -105,6 +105,20 @@ func TestMintAsksOnce(t *testing.T) {
 	require.Equal(t, []string{"time-before 2000-01-01T00:00:00Z"}, conditions)
 }
 
+// fails gives a condition beside an error.
+type fails struct{ error }
+
+func (f fails) Condition() (string, error) { return "audience orders", f.error }
+
+// Of a caveat that could not be written nothing is taken.
+func TestMintOfABadCaveat(t *testing.T) {
+	bad := errors.New("no audience")
+	m, err := rootkey.InMemory().Mint(t.Context(), macaroon.Grant{}, soon, fails{bad})
+	require.ErrorIs(t, err, bad)
+	require.ErrorContains(t, err, "caveat 1: ")
+	require.True(t, m.IsZero())
+}
+
 // A key that is to retire mints what ends before, and nothing else.
 func TestMintOutlivesNoKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
