@@ -58,8 +58,6 @@ func TestCaveat(t *testing.T) {
 	require.Equal(t, []string{"user", "b", "c", "y"}, y.Attests())
 }
 
-// Two additions of one caveat must not share a root key, which one target learns and another relies on, nor anything
-// by which they could be linked.
 // A caveat id as text is what it would be otherwise, and says the same.
 func TestAsText(t *testing.T) {
 	key := thirdparty.GenerateKey()
@@ -78,6 +76,8 @@ func TestAsText(t *testing.T) {
 	require.Error(t, err)
 }
 
+// Two additions of one caveat must not share a root key, which one target learns and another relies on, nor anything
+// by which they could be linked.
 func TestEachAdditionIsFresh(t *testing.T) {
 	key := thirdparty.GenerateKey()
 	c := thirdparty.NewCaveat(party(key), "member-of acme")
