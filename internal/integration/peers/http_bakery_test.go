@@ -238,7 +238,11 @@ func TestWeUsePythonsService(t *testing.T) {
 				require.Equal(t, http.StatusOK, status, string(body))
 				require.JSONEq(t, `{"user": "ann", "macaroons": 2}`, string(body))
 
-				// Narrowed by us, it is narrowed there.
+				// Narrowed by us, it is narrowed there, and no more than that.
+				narrow, err := wallet.Attenuate(macaroon.Condition("time-before 2999-01-01T00:00:00Z"))
+				require.NoError(t, err)
+				status, body = get(t, service, version, header(t, narrow))
+				require.Equal(t, http.StatusOK, status, string(body))
 				late, err := wallet.Attenuate(macaroon.Condition("time-before 2001-01-01T00:00:00Z"))
 				require.NoError(t, err)
 				status, _ = get(t, service, version, header(t, late))

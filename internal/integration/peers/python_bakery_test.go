@@ -62,8 +62,11 @@ func TestPythonDischarges(t *testing.T) {
 				require.Empty(t, wallet.Missing())
 				credential, err := wallet.Credential()
 				require.NoError(t, err)
-				_, err = v.Verify(t.Context(), credential, "orders.read", caveat.Facts{})
+				who, err := v.Verify(t.Context(), credential, "orders.read", caveat.Facts{})
 				require.NoError(t, err)
+				user, attested := who.Attribute("user")
+				require.Equal(t, row.user, user)
+				require.Equal(t, row.user != "", attested)
 			})
 		}
 	}
