@@ -68,6 +68,16 @@ func TestRulesFindWhatBreaksThem(t *testing.T) {
 			tree{packages: []pkg{{name: "macaroon/rootkey/sqlstore", imports: []string{root + "/macaroon"}}}},
 			[]string{"macaroon/rootkey/sqlstore imports macaroon, but of ours it may import only macaroon/rootkey/seal"}},
 
+		{"a suite for stores that knows one", "stores",
+			tree{packages: []pkg{{name: "macaroon/rootkey/storetest", imports: []string{root + "/macaroon/rootkey", root + "/macaroon/rootkey/seal"}}}},
+			[]string{"macaroon/rootkey/storetest imports macaroon/rootkey/seal, but of ours it may import only macaroon/rootkey"}},
+
+		{"testify in a test", "testify",
+			tree{packages: []pkg{{name: "macaroon", tested: []string{"github.com/stretchr/testify/require"}}}}, nil},
+		{"testify elsewhere", "testify",
+			tree{packages: []pkg{{name: "macaroon/rootkey/storetest", imports: []string{"github.com/stretchr/testify/require"}}}},
+			[]string{"macaroon/rootkey/storetest imports github.com/stretchr/testify/require: that is for its tests"}},
+
 		{"the root uses its internals", "internals",
 			tree{packages: []pkg{{name: "macaroon", module: ".", imports: []string{root + "/internal/wire"}}}}, nil},
 		{"the benchmarks use internals", "internals",

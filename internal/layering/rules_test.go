@@ -12,6 +12,7 @@ var rules = map[string]func(tree) []string{
 	"floors":    checkFloors,
 	"stores":    checkOnly,
 	"internals": checkInternals,
+	"testify":   checkTestify,
 	"unsafe":    checkUnsafe,
 	"folders":   checkFolders,
 	"direct":    checkDirect,
@@ -93,6 +94,18 @@ func checkInternals(t tree) (broken []string) {
 		for _, name := range ours(p.all()) {
 			if slices.Contains(strings.Split(name, "/"), "internal") {
 				broken = append(broken, fmt.Sprintf("%s imports %s: it may use only what is public", p.name, name))
+			}
+		}
+	}
+	return broken
+}
+
+// checkTestify: what our tests need does not come along with a package, also one that is for tests.
+func checkTestify(t tree) (broken []string) {
+	for _, p := range t.packages {
+		for _, imported := range p.imports {
+			if strings.HasPrefix(imported, "github.com/stretchr/testify/") {
+				broken = append(broken, fmt.Sprintf("%s imports %s: that is for its tests", p.name, imported))
 			}
 		}
 	}
