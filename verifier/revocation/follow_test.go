@@ -68,6 +68,24 @@ func TestFeedThatNeverSettles(t *testing.T) {
 	}
 }
 
+// TestChangeThatIsGone: one that a feed will never tell is made up for by all there is.
+func TestChangeThatIsGone(t *testing.T) {
+	memory := revocation.NewMemory(nil)
+	list, err := revocation.NewList(feedFunc(func(ctx context.Context, after revocation.Cursor, _ time.Duration) (revocation.Batch, error) {
+		b, err := memory.Changes(ctx, after, 0)
+		if !b.Full && len(b.Changes) > 0 {
+			b.Changes = b.Changes[1:]
+		}
+		return b, err
+	}), bound, revocation.Options{})
+	require.NoError(t, err)
+	require.NoError(t, list.Refresh(t.Context()))
+	require.NoError(t, memory.Revoke(t.Context(), revocation.Key("k"), time.Time{}, ""))
+	require.Error(t, list.Refresh(t.Context()))
+	require.NoError(t, list.Refresh(t.Context()))
+	require.True(t, must(list.Revoked(verifier.Revocable{KeyID: "k"})))
+}
+
 // TestFirstQuestionFails: however long the bound, a feed that is not there yet when a service
 // starts is asked again soon, since until then nothing is decided.
 func TestFirstQuestionFails(t *testing.T) {

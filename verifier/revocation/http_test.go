@@ -57,6 +57,47 @@ func TestHTTPFeedIsTheFeed(t *testing.T) {
 	require.Equal(t, []revocation.Change{{What: revocation.Key("k")}, {What: revocation.Key("k"), Removed: true}}, next.Changes)
 }
 
+// TestHandlerWaits for what is new, and for no longer than proxies let it.
+func TestHandlerWaits(t *testing.T) {
+	memory := revocation.NewMemory(nil)
+	waits := make(chan time.Duration, 1)
+	url, remote := serve(t, feedFunc(func(ctx context.Context, after revocation.Cursor, wait time.Duration) (revocation.Batch, error) {
+		waits <- wait
+		return memory.Changes(ctx, after, wait)
+	}), allow)
+	all, err := remote.Changes(t.Context(), revocation.Cursor{}, time.Hour)
+	require.NoError(t, err)
+	require.Equal(t, 30*time.Second, <-waits)
+	response, err := http.Get(url + "?seq=0&mark=0&wait=3600000")
+	require.NoError(t, err)
+	response.Body.Close()
+	require.Equal(t, 30*time.Second, <-waits)
+	told := make(chan revocation.Batch, 1)
+	go func() {
+		b, err := remote.Changes(t.Context(), all.To, 29*time.Second)
+		if err != nil {
+			t.Error(err)
+		}
+		told <- b
+	}()
+	require.Equal(t, 29*time.Second, <-waits)
+	require.NoError(t, memory.Revoke(t.Context(), revocation.Key("k"), time.Time{}, ""))
+	require.Equal(t, []revocation.Change{{What: revocation.Key("k")}}, (<-told).Changes)
+}
+
+// TestHTTPFollowsNoRedirect: whoever is there is not who was asked.
+func TestHTTPFollowsNoRedirect(t *testing.T) {
+	url, _ := serve(t, revocation.NewMemory(nil), allow)
+	moved := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, url+"?"+r.URL.RawQuery, http.StatusTemporaryRedirect)
+	}))
+	defer moved.Close()
+	remote, err := revocation.HTTP(moved.Client(), moved.URL, revocation.HTTPOptions{})
+	require.NoError(t, err)
+	_, err = remote.Changes(t.Context(), revocation.Cursor{}, 0)
+	require.ErrorContains(t, err, "answered 307")
+}
+
 func TestHandlerRefuses(t *testing.T) {
 	memory := revocation.NewMemory(nil)
 	for name, bad := range map[string]func() (http.Handler, error){
@@ -273,7 +314,6 @@ func TestThreeServices(t *testing.T) {
 	}
 }
 
-// TestFeedThatBreaksOff: a full load that ends too early replaces nothing.
 // What is logged again and again is one line, and tells which feed.
 func TestHTTPErrorsNameTheFeed(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())
@@ -287,6 +327,7 @@ func TestHTTPErrorsNameTheFeed(t *testing.T) {
 	require.NotContains(t, err.Error(), "ask=")
 }
 
+// TestFeedThatBreaksOff: a full load that ends too early replaces nothing.
 func TestFeedThatBreaksOff(t *testing.T) {
 	memory := revocation.NewMemory(nil)
 	for i := range 1000 {

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/amaretti-go/amaretti/caveat"
+	"github.com/amaretti-go/amaretti/internal/wire"
 	"github.com/amaretti-go/amaretti/macaroon"
 	"github.com/amaretti-go/amaretti/macaroon/rootkey"
 	"github.com/amaretti-go/amaretti/verifier"
@@ -114,6 +115,18 @@ func TestIssuedUntil(t *testing.T) {
 	require.Equal(t, "revoked", s.decide(t, mint(at.Add(-time.Hour))))
 }
 
+// TestSkew: what counts is how far the option says that minters' clocks differ.
+func TestSkew(t *testing.T) {
+	memory := revocation.NewMemory(nil)
+	s := newService(t, rootkey.InMemory(), now{memory}, revocation.Options{Skew: time.Minute})
+	at := time.Now().Add(-time.Hour).Truncate(time.Second)
+	require.NoError(t, memory.Revoke(t.Context(), revocation.KeyUntil("k", at), time.Time{}, ""))
+	s.refresh(t)
+	issued := func(at time.Time) verifier.Revocable { return verifier.Revocable{KeyID: "k", IssuedAt: at} }
+	require.True(t, must(s.list.Revoked(issued(at.Add(time.Minute)))))
+	require.False(t, must(s.list.Revoked(issued(at.Add(time.Minute+time.Second)))))
+}
+
 func TestForeignTokens(t *testing.T) {
 	m, v, memory, list := foreignToken(t, "session 42")
 	check := func(m macaroon.Macaroon) string {
@@ -130,6 +143,13 @@ func TestForeignTokens(t *testing.T) {
 	require.NoError(t, list.Refresh(t.Context()))
 	require.Equal(t, "revoked", check(m))
 	require.Equal(t, "revoked", check(attenuate(t, m, caveat.Methods("GET"))))
+
+	_, err := memory.Unrevoke(t.Context(), revocation.Foreign("session 42"))
+	require.NoError(t, err)
+	require.NoError(t, memory.Revoke(t.Context(), revocation.Branch([16]byte{1}), time.Time{}, ""))
+	require.NoError(t, list.Refresh(t.Context()))
+	require.Empty(t, check(m))
+	require.Equal(t, "revoked", check(attenuate(t, m, caveat.Branch([16]byte{1}))))
 }
 
 // TestBranchOfADischarge: a branch counts in any macaroon presented.
@@ -147,6 +167,42 @@ func TestBranchOfADischarge(t *testing.T) {
 	require.NoError(t, memory.Revoke(t.Context(), revocation.Branch([16]byte{1}), time.Time{}, ""))
 	s.refresh(t)
 	require.Equal(t, "revoked", reason(s.VerifyText(t.Context(), text, "orders.read", caveat.Facts{})))
+}
+
+// TestWhatHoldersCanChange makes no difference: what nobody signed, and what may be appended.
+func TestWhatHoldersCanChange(t *testing.T) {
+	memory := revocation.NewMemory(nil)
+	s := filled(t, now{memory})
+	first, second := bytes.Repeat([]byte{5}, 32), bytes.Repeat([]byte{6}, 32)
+	token := s.mint(t, "billing", macaroon.ThirdParty(first, "1", "https://idp.internal"), macaroon.ThirdParty(second, "2", ""))
+	present := func(token macaroon.Macaroon, change func([]wire.Macaroon)) string {
+		w, err := macaroon.NewWallet(token, must(macaroon.New(first, "1", "")), must(macaroon.New(second, "2", "")))
+		require.NoError(t, err)
+		text := must(must(w.Credential()).MarshalBinary())
+		list := must(wire.Decode(nil, nil, string(text), new(wire.Limits(macaroon.Limits{}.WithDefaults()))))
+		change(list)
+		text = nil
+		for i := range list {
+			text = wire.Append(text, &list[i])
+		}
+		var c macaroon.Credential
+		require.NoError(t, c.UnmarshalBinary(text))
+		return reason(s.Verify(t.Context(), c, "orders.read", caveat.Facts{}))
+	}
+	for _, want := range []string{"", "revoked"} {
+		for name, change := range map[string]func([]wire.Macaroon){
+			"nothing":                 func([]wire.Macaroon) {},
+			"location":                func(list []wire.Macaroon) { list[0].Location = "https://elsewhere" },
+			"location of a caveat":    func(list []wire.Macaroon) { list[0].Caveats[3].Location = "" },
+			"location of a discharge": func(list []wire.Macaroon) { list[2].Location = "https://elsewhere" },
+			"order of discharges":     func(list []wire.Macaroon) { list[1], list[2] = list[2], list[1] },
+		} {
+			require.Equal(t, want, present(token, change), name)
+			require.Equal(t, want, present(attenuate(t, token, caveat.ExpiresIn(time.Minute)), change), "%s, narrowed", name)
+		}
+		require.NoError(t, memory.Revoke(t.Context(), revocation.Token(identifier(t, token).TokenID), time.Time{}, ""))
+		s.refresh(t)
+	}
 }
 
 // TestOnlyAuthenticTokensAreRevoked: what is revoked is not told to who forged a token, and

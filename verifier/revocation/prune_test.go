@@ -17,6 +17,7 @@ func TestPrune(t *testing.T) {
 		s := filled(t, now{memory})
 		token := s.mint(t, "billing")
 		what := revocation.Token(identifier(t, token).TokenID)
+		require.ErrorIs(t, memory.Revoke(t.Context(), what, time.Now(), ""), revocation.ErrPast)
 		require.NoError(t, memory.Revoke(t.Context(), what, time.Now().Add(time.Minute), ""))
 		time.Sleep(time.Minute)
 		n, err := memory.Prune(t.Context())
