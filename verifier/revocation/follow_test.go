@@ -1,8 +1,11 @@
 package revocation_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -105,6 +108,56 @@ func TestFirstQuestionFails(t *testing.T) {
 		f.fault.Store(nil)
 		time.Sleep(10 * time.Second)
 		require.Empty(t, s.decide(t, token))
+	})
+}
+
+// TestLongAnswer: all there is may take longer than the bound, and is known in the end.
+func TestLongAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		memory := revocation.NewMemory(nil)
+		require.NoError(t, memory.Revoke(ctx, revocation.Key("k"), time.Time{}, ""))
+		list, err := revocation.NewList(feedFunc(func(ctx context.Context, after revocation.Cursor, wait time.Duration) (revocation.Batch, error) {
+			b, err := memory.Changes(ctx, after, wait)
+			if b.Full {
+				select {
+				case <-time.After(5 * bound):
+				case <-ctx.Done():
+					return revocation.Batch{}, ctx.Err()
+				}
+			}
+			return b, err
+		}), bound, revocation.Options{})
+		require.NoError(t, err)
+		go list.Run(ctx)
+		time.Sleep(20 * bound)
+		require.True(t, must(list.Revoked(verifier.Revocable{KeyID: "k"})))
+	})
+}
+
+// TestLog tells that a feed fails, and that it does no more.
+func TestLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		var text bytes.Buffer
+		f := &faulty{Feed: revocation.NewMemory(nil)}
+		s := newService(t, rootkey.InMemory(), f, revocation.Options{Log: slog.New(slog.NewTextHandler(&text, nil))})
+		go s.list.Run(ctx)
+		time.Sleep(bound)
+		synctest.Wait()
+		require.Empty(t, text.String())
+		fault := func(context.Context, revocation.Batch) (revocation.Batch, error) {
+			return revocation.Batch{}, errors.New("cut off")
+		}
+		f.fault.Store(&fault)
+		time.Sleep(bound)
+		f.fault.Store(nil)
+		time.Sleep(bound)
+		synctest.Wait()
+		require.Contains(t, text.String(), `level=WARN msg="revocations can't be followed" error="cut off"`)
+		require.Equal(t, 1, strings.Count(text.String(), `level=INFO msg="revocations are followed again"`))
 	})
 }
 

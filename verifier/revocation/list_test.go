@@ -417,6 +417,7 @@ func TestManyChanges(t *testing.T) {
 	behind.keys = s.keys
 	token := s.mint(t, "billing")
 	what := revocation.Token(identifier(t, token).TokenID)
+	first := must(memory.Changes(t.Context(), revocation.Cursor{}, 0)).To
 	for i := range 40_000 {
 		id := macaroon.TokenID{1, byte(i), byte(i >> 8), byte(i >> 16)}
 		require.NoError(t, memory.Revoke(t.Context(), revocation.Token(id), time.Time{}, ""))
@@ -428,6 +429,7 @@ func TestManyChanges(t *testing.T) {
 	require.NoError(t, memory.Revoke(t.Context(), what, time.Time{}, ""))
 	s.refresh(t)
 	behind.refresh(t)
+	require.True(t, must(memory.Changes(t.Context(), first, 0)).Full)
 	require.Equal(t, "revoked", s.decide(t, token))
 	list, err := memory.List(t.Context())
 	require.NoError(t, err)

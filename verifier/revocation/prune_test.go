@@ -35,6 +35,25 @@ func TestPrune(t *testing.T) {
 	})
 }
 
+// TestListInOrder: the oldest first, each with the time of the last revocation.
+func TestListInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		memory := revocation.NewMemory(nil)
+		start := time.Now().UTC()
+		for _, name := range []string{"b", "d", "a", "b", "c"} {
+			require.NoError(t, memory.Revoke(t.Context(), revocation.Key(name), time.Time{}, "for "+name))
+			time.Sleep(time.Minute)
+		}
+		list, err := memory.List(t.Context())
+		require.NoError(t, err)
+		var want []revocation.Entry
+		for i, name := range []string{"d", "a", "b", "c"} {
+			want = append(want, revocation.Entry{What: revocation.Key(name), Reason: "for " + name, At: start.Add(time.Duration(i+1) * time.Minute)})
+		}
+		require.Equal(t, want, list)
+	})
+}
+
 func TestLongPolling(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		memory := revocation.NewMemory(nil)
