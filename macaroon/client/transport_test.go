@@ -249,11 +249,30 @@ func TestRedirects(t *testing.T) {
 		other.mu.Unlock()
 	}
 
+	// Nor is it sent where such a redirect led on within the other origin.
+	var there []string
+	on := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if there = append(there, r.Header.Get("Authorization")); len(there) < 3 {
+			http.Redirect(w, r, "/on", http.StatusTemporaryRedirect)
+		}
+	}))
+	defer on.Close()
+	where.Store(on.URL)
+	passing, err := client.New([]string{redirecting.URL, on.URL}, source, client.Options{PassOthers: true})
+	require.NoError(t, err)
+	passed, err := (&http.Client{Transport: passing}).Get(redirecting.URL)
+	require.Equal(t, http.StatusOK, status(t, passed, err))
+	require.Equal(t, []string{"", "", ""}, there)
+
 	// Who does not say where a redirect came from gets none either.
 	r, err := http.NewRequest("GET", other.URL, nil)
 	require.NoError(t, err)
 	r.Response = &http.Response{StatusCode: http.StatusFound}
 	transport, err := client.New([]string{other.URL}, source, client.Options{})
+	require.NoError(t, err)
+	_, err = transport.RoundTrip(r)
+	require.ErrorIs(t, err, client.ErrOrigin)
+	r.Response.Request, err = http.NewRequest("GET", strings.Replace(other.URL, "://", "://user@", 1), nil)
 	require.NoError(t, err)
 	_, err = transport.RoundTrip(r)
 	require.ErrorIs(t, err, client.ErrOrigin)
