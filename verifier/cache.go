@@ -263,7 +263,9 @@ func (c *cache) keep(p *proof, expiry, now time.Time) {
 		e.root.Store(p.root.clone())
 	}
 	touch(&e.used)
-	e.see(now)
+	if e.see(now) {
+		c.back(e, now)
+	}
 	for i := range p.credential.Inspect().Len() {
 		if n := p.known(i); n != nil {
 			touch(&n.used)
@@ -314,6 +316,7 @@ func (c *cache) enter(p *proof, expiry, now time.Time) {
 	for range 2 * len(s.entries) {
 		if c.first.take(e.bytes) {
 			slot.Store(e)
+			c.relieve(s, now)
 			return
 		}
 		c.evictNext(s)
@@ -466,11 +469,14 @@ func (c *cache) extend(e *entry, p *proof, expiry, now time.Time) {
 	}
 }
 
-// see notes when an entry was used, and writes only where that is news; see touch.
-func (e *entry) see(now time.Time) {
+// see notes when an entry was used, and writes only where that is news; see touch. It
+// reports whether the entry was idle until now.
+func (e *entry) see(now time.Time) (idle bool) {
+	idle = e.idle(now)
 	if minute := now.Unix() / 60; e.seen.Load() != minute {
 		e.seen.Store(minute)
 	}
+	return idle
 }
 
 func (e *entry) idle(now time.Time) bool {
@@ -478,7 +484,7 @@ func (e *entry) idle(now time.Time) bool {
 }
 
 // expire takes out what nobody misses, as it has expired: of one entry, and of the next
-// few. Of these it also takes what those have too much who have not come for a while.
+// few.
 func (c *cache) expire(s *shard, e *entry, now time.Time) {
 	over := func(b *branch) bool { return !b.expiry.IsZero() && now.Sub(b.expiry) > maxLeeway }
 	for c.drop(e, over) {
@@ -488,12 +494,36 @@ func (c *cache) expire(s *shard, e *entry, now time.Time) {
 		e := slot.Load()
 		for e != nil && c.drop(e, over) {
 		}
-		switch {
-		case e == nil:
-		case len(e.branches) == 0:
+		if e != nil && len(e.branches) == 0 {
 			c.forget(slot)
-		case e.idle(now):
-			c.shrink(e)
+		}
+	}
+}
+
+// back makes room for who has not come for a while, and so may have lost what he had.
+func (c *cache) back(e *entry, now time.Time) {
+	s := c.shard(e.hash)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.relieve(s, now)
+}
+
+// relieve sees to it that there is room for what one identifier may have besides its first
+// credential. Those give way who have not come for a while, among the next few. It is
+// called for who comes with an identifier that is new, or comes back, and not for who comes
+// with a variant: anybody who holds a token can make those.
+func (c *cache) relieve(s *shard, now time.Time) {
+	for range min(64, len(s.entries)) {
+		if c.growth.fits(c.limit) {
+			return
+		}
+		slot := s.next()
+		e := slot.Load()
+		if e == nil || !e.idle(now) {
+			continue
+		}
+		if c.shrink(e); e.bytes > e.room { // its first is gone, and another in its place
+			c.forget(slot)
 		}
 	}
 }

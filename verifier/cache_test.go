@@ -793,6 +793,45 @@ func TestCacheVariantsOfMany(t *testing.T) {
 	require.Greater(t, fit(40), fit(0)*4/5) // where a set of the table fills up first is a matter of luck
 }
 
+// Nor do variants cost those anything who have not come for a while, in a cache that has
+// room and in one that has none.
+func TestCacheVariantsAndIdle(t *testing.T) {
+	t.Parallel()
+	for _, many := range []int{20, 200} {
+		var now atomic.Int64
+		s := newService(t, verifier.Options{CacheBytes: 1 << 20, Now: func() time.Time { return time.Now().Add(time.Duration(now.Load())) }})
+		mine := s.mint(t)
+		s.allow(t, present(t, mine))
+		var texts []string
+		for range many {
+			token := s.mint(t)
+			for range 3 {
+				for _, c := range []macaroon.Credential{present(t, token), present(t, narrow(t, token, caveat.Methods("GET")))} {
+					s.allow(t, c)
+					if text := must(c.Encode())(t); s.Remembers(text) {
+						texts = append(texts, text)
+					}
+				}
+			}
+		}
+		require.Equal(t, many == 20, s.Remembers(texts[0]) && len(texts) == 4*many, "whether there is room")
+
+		now.Store(int64(11 * time.Minute))
+		s.allow(t, present(t, mine)) // he comes back, which may cost some of them theirs
+		texts = slices.DeleteFunc(texts, func(text string) bool { return !s.Remembers(text) })
+		require.Greater(t, len(texts), 60)
+		for i := range 500 {
+			c := present(t, narrow(t, mine, macaroon.Condition(fmt.Sprintf("http-method GET M%d x%s", i, strings.Repeat("x", i)))))
+			for range 3 {
+				s.allow(t, c)
+			}
+		}
+		for _, text := range texts {
+			require.True(t, s.Remembers(text))
+		}
+	}
+}
+
 // Those who came first and have not been seen for a while leave what they have besides
 // their first credential, though their tokens are good for a long time: texts, and what
 // was narrowed. Their place is still theirs.
@@ -855,6 +894,39 @@ func TestCacheIdle(t *testing.T) {
 		}
 	}
 	require.Greater(t, again, len(back)/2, "who comes back is as one who is new")
+}
+
+// Who has pushed out his own first credential by large ones does not keep their room for
+// as long as he is away.
+func TestCacheIdleWithoutFirst(t *testing.T) {
+	t.Parallel()
+	var now atomic.Int64
+	s := newService(t, verifier.Options{CacheBytes: 1 << 20, Now: func() time.Time { return time.Now().Add(time.Duration(now.Load())) }})
+	for range 200 {
+		token := s.mint(t)
+		s.allow(t, present(t, narrow(t, token, caveat.Methods("GET"))))
+		for i := range 6 {
+			c := present(t, narrow(t, token, macaroon.Condition(fmt.Sprintf("http-method GET M%d %s", i, strings.Repeat("x", 4000)))))
+			for range 3 {
+				s.allow(t, c)
+			}
+		}
+	}
+	comes := func() bool {
+		c := present(t, s.mint(t))
+		for range 40 {
+			s.allow(t, c)
+		}
+		return s.Remembers(must(c.Encode())(t))
+	}
+	now.Store(int64(11 * time.Minute))
+	came := 0
+	for range 50 {
+		if comes() {
+			came++
+		}
+	}
+	require.Greater(t, came, 40)
 }
 
 // In a cache that has room, one identifier takes its share and no more.
