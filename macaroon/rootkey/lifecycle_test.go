@@ -262,25 +262,32 @@ func TestRetire(t *testing.T) {
 			})
 		})
 	}
-	t.Run("a pending one", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			k := open(t, newStore(), rootkey.Options{})
-			old := list(t, k)[0].ID
-			doomed, err := k.Rotate(t.Context())
-			require.NoError(t, err)
-			require.NoError(t, k.Retire(t.Context(), doomed.ID, time.Now()))
-			time.Sleep(publishFor / 2)
-			fresh, err := k.Rotate(t.Context())
-			require.NoError(t, err)
-			require.NotEqual(t, doomed.ID, fresh.ID)
-			require.True(t, find(t, k, old).Stops.Equal(fresh.Mints), "so that there is no gap")
-			require.True(t, find(t, k, old).Retires.Equal(fresh.Mints.Add(overlap)))
-			for range int(2 * publishFor / time.Second) {
-				mint(t, k)
-				time.Sleep(time.Second)
-			}
+	// A pending key that retires before it would mint is none that will: another takes its place.
+	for name, doom := range map[string]func(rootkey.Key) time.Time{
+		"at once":                 func(rootkey.Key) time.Time { return time.Now() },
+		"shortly before it mints": func(k rootkey.Key) time.Time { return k.Mints.Add(-1) },
+		"as it would mint":        func(k rootkey.Key) time.Time { return k.Mints },
+	} {
+		t.Run("a pending one, "+name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				k := open(t, newStore(), rootkey.Options{})
+				old := list(t, k)[0].ID
+				doomed, err := k.Rotate(t.Context())
+				require.NoError(t, err)
+				require.NoError(t, k.Retire(t.Context(), doomed.ID, doom(doomed)))
+				time.Sleep(publishFor / 2)
+				fresh, err := k.Rotate(t.Context())
+				require.NoError(t, err)
+				require.NotEqual(t, doomed.ID, fresh.ID)
+				require.True(t, find(t, k, old).Stops.Equal(fresh.Mints), "so that there is no gap")
+				require.True(t, find(t, k, old).Retires.Equal(fresh.Mints.Add(overlap)))
+				for range int(2 * publishFor / time.Second) {
+					mint(t, k)
+					time.Sleep(time.Second)
+				}
+			})
 		})
-	})
+	}
 }
 
 func TestLabel(t *testing.T) {
@@ -344,6 +351,22 @@ func TestLostRaces(t *testing.T) {
 	require.NoError(t, a.Retire(t.Context(), theirs.ID, time.Now().Add(time.Hour)))
 	require.Equal(t, "theirs", find(t, a, theirs.ID).Label)
 	require.NotZero(t, find(t, a, theirs.ID).Retires)
+}
+
+// Of two that open an empty store at once, the second finds that there is a key by now and makes none.
+func TestOpenLosesARace(t *testing.T) {
+	store := rootkey.NewMemoryStore()
+	racing := &testStore{inside: store}
+	var first *rootkey.Keyring
+	racing.onSwap = func() {
+		racing.set(func(s *testStore) { s.onSwap = nil })
+		first = open(t, store, rootkey.Options{})
+	}
+	second := open(t, racing, rootkey.Options{})
+	require.NotNil(t, first)
+	require.Equal(t, []rootkey.State{rootkey.Minting}, states(list(t, second)))
+	require.True(t, knows(t, second, mint(t, first)))
+	require.True(t, knows(t, first, mint(t, second)))
 }
 
 // A store that never swaps is an error and no endless loop.
@@ -440,19 +463,22 @@ func TestClockBehind(t *testing.T) {
 // What no keyring writes is read in the same way by all.
 func TestSeveralMint(t *testing.T) {
 	now := time.Now()
+	late := newRecord(now.Add(-time.Hour))
+	late.Created = now.Add(-time.Second).UTC() // the last that was made, and not the last that began
 	store := rootkey.NewMemoryStore()
 	write(t, store, map[string][]byte{
 		"aaaaaaaaaaaaa": newRecord(now.Add(-time.Hour)).text(t),
 		"bbbbbbbbbbbbb": newRecord(now.Add(-time.Minute)).text(t),
 		"ccccccccccccc": newRecord(now.Add(-time.Minute)).text(t),
 		"ddddddddddddd": newRecord(now.Add(-time.Hour)).text(t),
+		"eeeeeeeeeeeee": late.text(t),
 	})
 	k := open(t, store, rootkey.Options{})
 	require.Equal(t, "ccccccccccccc", keyID(t, mint(t, k)))
-	require.Equal(t, []rootkey.State{rootkey.Verifying, rootkey.Verifying, rootkey.Verifying, rootkey.Minting}, states(list(t, k)))
+	require.Equal(t, []rootkey.State{rootkey.Verifying, rootkey.Verifying, rootkey.Verifying, rootkey.Minting, rootkey.Verifying}, states(list(t, k)))
 	_, err := k.Rotate(t.Context())
 	require.NoError(t, err)
-	for _, key := range list(t, k)[:4] {
+	for _, key := range list(t, k)[:5] {
 		require.NotZero(t, key.Stops, key.ID)
 		require.NotZero(t, key.Retires, key.ID)
 	}

@@ -504,6 +504,43 @@ func TestEpoch(t *testing.T) {
 	})
 }
 
+// Keys retire at their instants, whatever the order in which they were made, and without a read in between.
+func TestEpochAtEachInstant(t *testing.T) {
+	for name, hours := range map[string][3]time.Duration{
+		"in order":        {1, 2, 3},
+		"the other way":   {3, 2, 1},
+		"the first last":  {3, 1, 2},
+		"the last first":  {2, 3, 1},
+		"the middle last": {1, 3, 2},
+		"the middle one":  {2, 1, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				start := time.Now()
+				store := rootkey.NewMemoryStore()
+				records := make(map[string][]byte)
+				for i, after := range hours {
+					r, retires := newRecord(start.Add(time.Duration(i-10)*time.Hour)), start.Add(after*time.Hour).UTC()
+					r.Retires = &retires
+					records[unknownID(i)] = r.text(t)
+				}
+				write(t, store, records)
+				k := open(t, store, rootkey.Options{RefreshEvery: 100 * time.Hour, StaleAfter: 100 * time.Hour, PublishFor: 100 * time.Hour})
+				for hour := range time.Duration(3) {
+					before := epoch(t, k)
+					time.Sleep(time.Hour - 1)
+					require.Equal(t, before, epoch(t, k))
+					time.Sleep(time.Nanosecond)
+					require.NotEqual(t, before, epoch(t, k))
+					for i, after := range hours {
+						require.Equal(t, after > hour+1, knows(t, k, identifier(t, unknownID(i))))
+					}
+				}
+			})
+		})
+	}
+}
+
 // A bad answer of a store is an error, whatever it is.
 func TestBadVersions(t *testing.T) {
 	good := map[string][]byte{"aaaaaaaaaaaaa": newRecord(time.Now()).text(t)}
