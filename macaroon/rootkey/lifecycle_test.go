@@ -118,6 +118,21 @@ func TestCutOffMinter(t *testing.T) {
 	})
 }
 
+// A process whose tokens live for less does not shorten the time for which a key verifies.
+func TestOverlapIsNotShortened(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := rootkey.NewMemoryStore()
+		long, short := open(t, store, rootkey.Options{MaxLifetime: 2 * maxLifetime}), open(t, store, rootkey.Options{})
+		old := mint(t, long)
+		first, err := long.Rotate(t.Context())
+		require.NoError(t, err)
+		require.NoError(t, short.Delete(t.Context(), first.ID)) // and another is published, by its options
+		key := find(t, short, keyID(t, old))
+		require.True(t, key.Stops.Equal(first.Mints))
+		require.True(t, key.Retires.Equal(first.Mints.Add(overlap+maxLifetime)))
+	})
+}
+
 func TestDeletePutsAnotherInItsPlace(t *testing.T) {
 	t.Run("minting", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
