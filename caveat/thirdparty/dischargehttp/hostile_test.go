@@ -103,6 +103,22 @@ func TestHostileNeverEnough(t *testing.T) {
 	}
 }
 
+// A token that asks twice for one discharge, of one third party or of two, has nobody asked.
+func TestHostileTwins(t *testing.T) {
+	const other = "https://other.example"
+	c := newClient(t, dischargehttp.ClientOptions{Base: roundTripper(func(*http.Request) (*http.Response, error) {
+		t.Error("asked")
+		return nil, io.EOF
+	})}, home, other)
+	for _, location := range []string{home, other} {
+		_, err := c.Discharge(t.Context(), newOrders(t).wallet(t, plain("x", home), plain("x", location)))
+		require.ErrorIs(t, err, dischargehttp.ErrTwice)
+		var at *dischargehttp.Error
+		require.ErrorAs(t, err, &at)
+		require.Equal(t, location, at.Location)
+	}
+}
+
 // The location that is named is that of the one which asks for more, not of the one that it asks for.
 func TestHostileIsNamed(t *testing.T) {
 	var innocent, hostile string
