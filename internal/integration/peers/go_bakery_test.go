@@ -240,6 +240,92 @@ func TestWeDischargeCaveatsOfTheBakery(t *testing.T) {
 	}
 }
 
+// What the bakery's Checker.Auth says of a macaroon of its own, which we narrowed and bound discharges to, a verifier of
+// ours says too that has the root key.
+func TestCheckerAuthAndWeAgree(t *testing.T) {
+	key := thirdparty.GenerateKey()
+	store := &oneKey{key: []byte("the root key of the bakery's shop")}
+	s := newShop(t, key.Public(), 3)
+	s.oven = bakery.NewOven(bakery.OvenParams{Key: s.oven.Key(), Locator: s.oven.Locator(), Namespace: checkers.New(nil).Namespace(),
+		RootKeyStoreForOps: func([]bakery.Op) bakery.RootKeyStore { return store }})
+	s.checker = bakery.NewChecker(bakery.CheckerParams{Checker: checkers.New(nil), MacaroonVerifier: s.oven})
+	source, err := verifier.FixedKey(store.key, verifier.ForeignGrant{Operations: []string{readOrders}})
+	require.NoError(t, err)
+	v, err := verifier.NewForeign(source, "shop", verifier.Options{InsecureNoExpiry: true, InsecureNoAudience: true})
+	require.NoError(t, err)
+
+	asking := checkers.NeedDeclaredCaveat(checkers.Caveat{Location: identity, Condition: isMember}, "username")
+	isBob := checkers.DeclaredCaveat("username", "bob")
+	const later, past = "time-before 2999-01-01T00:00:00Z", "time-before 2001-01-01T00:00:00Z"
+	for name, row := range map[string]struct {
+		caveats             []checkers.Caveat
+		declared            string
+		primary, discharged []macaroon.Caveat // appended by the holder
+		missing, ok         bool
+	}{
+		"as it is":                    {[]checkers.Caveat{isBob, asking}, "bob", nil, nil, false, true},
+		"narrowed":                    {[]checkers.Caveat{isBob, asking}, "bob", conditionList(later), conditionList(later), false, true},
+		"expired":                     {[]checkers.Caveat{isBob, asking}, "bob", conditionList(later, past), nil, false, false},
+		"a discharge that expired":    {[]checkers.Caveat{isBob, asking}, "bob", nil, conditionList(past), false, false},
+		"a condition nobody knows":    {[]checkers.Caveat{isBob, asking}, "bob", conditionList("x"), nil, false, false},
+		"a discharge that is missing": {[]checkers.Caveat{isBob, asking}, "bob", nil, nil, true, false},
+		"another user":                {[]checkers.Caveat{isBob, asking}, "eve", nil, nil, false, false},
+		"another, the holder says":    {[]checkers.Caveat{asking}, "eve", conditionList("declared username bob"), nil, false, false},
+		"the same, the holder says":   {[]checkers.Caveat{asking}, "bob", conditionList("declared username bob"), nil, false, true},
+		"the minter's, expired":       {[]checkers.Caveat{checkers.TimeBeforeCaveat(time.Unix(1, 0)), asking}, "bob", nil, nil, false, false},
+	} {
+		for version := 1; version <= 3; version++ {
+			t.Run(fmt.Sprintf("%s, version %d", name, version), func(t *testing.T) {
+				baked := s.mint(t, version, row.caveats...)
+				discharge, err := newDischarger(t, key).Discharge(t.Context(), requestOf(t, baked), members(map[string]string{"username": row.declared}))
+				require.NoError(t, err)
+				discharge, err = discharge.Attenuate(row.discharged...)
+				require.NoError(t, err)
+				primary, err := legacy.FromV2(baked.M())
+				require.NoError(t, err)
+				primary, err = primary.Attenuate(row.primary...)
+				require.NoError(t, err)
+				wallet, err := macaroon.NewWallet(primary)
+				require.NoError(t, err)
+				if !row.missing {
+					wallet, err = wallet.With(discharge)
+					require.NoError(t, err)
+				}
+				credential, err := wallet.Credential()
+				require.NoError(t, err)
+
+				_, err = v.Verify(t.Context(), credential, readOrders, caveat.Facts{})
+				require.Equal(t, row.ok, err == nil, err)
+				data, err := legacy.ExportV2JSON(credential)
+				require.NoError(t, err)
+				var slice v2.Slice
+				if data[0] == '{' {
+					data = []byte("[" + string(data) + "]")
+				}
+				require.NoError(t, json.Unmarshal(data, &slice))
+				_, err = s.checker.Auth(slice).Allow(t.Context(), readOp)
+				require.Equal(t, row.ok, err == nil, err)
+			})
+		}
+	}
+}
+
+func conditionList(texts ...string) (list []macaroon.Caveat) {
+	for _, text := range texts {
+		list = append(list, macaroon.Condition(text))
+	}
+	return list
+}
+
+// oneKey is a store of the bakery's that has one root key.
+type oneKey struct{ key []byte }
+
+func (s *oneKey) Get(context.Context, []byte) ([]byte, error) { return s.key, nil }
+
+func (s *oneKey) RootKey(context.Context) (rootKey, id []byte, err error) {
+	return s.key, []byte("one"), nil
+}
+
 // A third-party caveat that our third party adds is for the bakery's to discharge, and the other way round.
 func TestNestedDischargesWithTheBakery(t *testing.T) {
 	key, nextKey := thirdparty.GenerateKey(), thirdparty.GenerateKey()
