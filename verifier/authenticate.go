@@ -85,8 +85,9 @@ func (r root) clone() *root {
 
 // prove does all that is decided by cryptography: limits, then the root
 // signature, then the whole chain of every macaroon. Nothing of the
-// application's sees any of the token before all of that held.
-func (v *Verifier) prove(ctx context.Context, c macaroon.Credential, now time.Time, p *proof) *Error {
+// application's sees any of the token before all of that held. p is stamped, and late tells
+// why not.
+func (v *Verifier) prove(ctx context.Context, c macaroon.Credential, now time.Time, p *proof, late *Error) *Error {
 	if err := ctx.Err(); err != nil {
 		return refuse(ContextDone, err)
 	}
@@ -100,7 +101,7 @@ func (v *Verifier) prove(ctx context.Context, c macaroon.Credential, now time.Ti
 		}
 	}
 	p.credential = c
-	known, refusal := v.rootOf(ctx, view.At(0).Identifier(), p)
+	known, refusal := v.rootOf(ctx, view.At(0).Identifier(), p, late)
 	if refusal != nil {
 		return refusal
 	}
@@ -144,13 +145,9 @@ func (v *Verifier) prove(ctx context.Context, c macaroon.Credential, now time.Ti
 // recall gives what was proved of a credential when its text was presented before. The
 // text is the same, byte for byte, and so are the signatures in it; what they follow from
 // must still be what the source says. If it is not, or if that can't be told, there is no
-// proof: prove has to find one.
-func (v *Verifier) recall(ctx context.Context, t *presented) (*proof, *Error) {
-	if t == nil || ctx.Err() != nil {
-		return nil, nil
-	}
-	var now root
-	if refusal := v.stamp(ctx, &now); refusal != nil || !v.serves(t.proof.entry.root.Load(), &now) {
+// proof: prove has to find one. now is stamped, and late tells why not.
+func (v *Verifier) recall(ctx context.Context, t *presented, now *root, late *Error) (*proof, *Error) {
+	if t == nil || late != nil || ctx.Err() != nil || !v.serves(t.proof.entry.root.Load(), now) {
 		return nil, nil
 	}
 	v.cache.Value().count(&t.proof)
@@ -207,9 +204,8 @@ func withinLimits(view macaroon.Unverified, l *macaroon.Limits) *Error {
 }
 
 // rootOf finds out the root signature of an identifier, and what it says: from the cache
-// if that still holds, else from the source.
-func (v *Verifier) rootOf(ctx context.Context, identifier string, p *proof) (known bool, refusal *Error) {
-	late := v.stamp(ctx, &p.root) // before anything is looked up or asked for
+// if that still holds, else from the source. p is stamped, and late tells why not.
+func (v *Verifier) rootOf(ctx context.Context, identifier string, p *proof, late *Error) (known bool, refusal *Error) {
 	p.entry = v.cache.Value().find(identifier)
 	if p.entry != nil {
 		p.identifier = p.entry.identifier

@@ -438,7 +438,17 @@ func TestCacheEpoch(t *testing.T) {
 	require.NoError(t, do())
 	require.Equal(t, []string{"epoch"}, calls())
 
+	text := must(c.Encode())(t)
+	require.True(t, v.Remembers(text))
+	doText := func() error { source.calls = nil; _, err := v.VerifyText(ctx, text, read, get); return err }
+	require.NoError(t, doText())
+	require.Equal(t, []string{"epoch"}, calls())
+	source.epoch.Add(1)
+	require.NoError(t, doText())
+	require.Equal(t, []string{"epoch", "sign"}, calls(), "asked again, by its text too")
 	source.broken.Store(true)
+	require.ErrorIs(t, doText(), verifier.ErrUndecided)
+	require.Equal(t, []string{"epoch"}, calls())
 	require.ErrorIs(t, do(), verifier.ErrUndecided)
 	source.broken.Store(false)
 	source.gone.Store(true)

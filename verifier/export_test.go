@@ -28,7 +28,7 @@ func (v *Verifier) Remembers(text string) bool { return v.presented(text) != nil
 // whether it ends well.
 func (v *Verifier) Work(ctx context.Context, c macaroon.Credential) (links int, ok bool) {
 	var p proof
-	known, refusal := v.rootOf(ctx, c.Inspect().At(0).Identifier(), &p)
+	known, refusal := v.rootOf(ctx, c.Inspect().At(0).Identifier(), &p, v.stamp(ctx, &p.root))
 	if refusal != nil || !known {
 		return 0, false
 	}

@@ -187,10 +187,12 @@ func (v *Verifier) Verify(ctx context.Context, c macaroon.Credential, operation 
 // verify decides on a credential, which is what was presented if that is not nil.
 func (v *Verifier) verify(ctx context.Context, c macaroon.Credential, t *presented, operation string, facts *caveat.Facts) (*Verified, error) {
 	start := v.now()
-	p, refusal := v.recall(ctx, t)
+	var now root
+	late := v.stamp(ctx, &now) // once, before any answer of the source is looked up or asked for
+	p, refusal := v.recall(ctx, t, &now, late)
 	if p == nil {
-		p = new(proof) // on the stack: it goes no further than this
-		refusal = v.prove(ctx, c, start, p)
+		p = &proof{root: now} // on the stack: it goes no further than this
+		refusal = v.prove(ctx, c, start, p, late)
 	}
 	var verified *Verified
 	if refusal == nil {
@@ -278,7 +280,7 @@ func (v *Verifier) RefuseUnread(ctx context.Context, operation string, err error
 func (v *Verifier) Authenticate(ctx context.Context, c macaroon.Credential) (*Authentic, error) {
 	start := v.now()
 	p := new(proof)
-	if refusal := v.prove(ctx, c, start, p); refusal != nil {
+	if refusal := v.prove(ctx, c, start, p, v.stamp(ctx, &p.root)); refusal != nil {
 		v.audit(ctx, c, "", nil, refusal, start)
 		return nil, refusal
 	}
