@@ -661,6 +661,10 @@ func TestCacheOptions(t *testing.T) {
 	}
 	require.Zero(t, s.Stats())
 	require.Zero(t, (&verifier.Verifier{}).Stats())
+	tables := func(size int) int { return newService(t, verifier.Options{CacheBytes: size}).Stats().Bytes }
+	require.Equal(t, tables(4<<20), tables(0))
+	require.NotEqual(t, tables(4<<20-1), tables(0), "the smallest that has such tables")
+	require.NotEqual(t, tables(8<<20), tables(0))
 	for _, size := range []int{1, 100, 1 << 12, 1 << 16, 1 << 18, 1<<20 + 1} { // however small
 		s := newService(t, verifier.Options{CacheBytes: size})
 		for range 100 {
