@@ -82,6 +82,24 @@ func situations(s *service) []situation {
 	require.NoError(t, err)
 	badDischarge, err := macaroon.NewWallet(needs, wrongKey)
 	require.NoError(t, err)
+	discharge, err := macaroon.New([]byte(strings.Repeat("k", 32)), "caveat-id\xff", "")
+	require.NoError(t, err)
+	unbound, err := needs.MarshalBinary()
+	require.NoError(t, err)
+	unbound, err = discharge.AppendBinary(unbound)
+	require.NoError(t, err)
+	// A discharge that was presented with one token, and is presented with another now.
+	elsewhere, err := macaroon.NewWallet(s.mint(thirdParty()), discharge)
+	require.NoError(t, err)
+	bound, err := elsewhere.Credential()
+	require.NoError(t, err)
+	stolen, err := bound.MarshalBinary()
+	require.NoError(t, err)
+	ofElsewhere, err := elsewhere.Primary().MarshalBinary()
+	require.NoError(t, err)
+	boundToAnother, err := needs.MarshalBinary()
+	require.NoError(t, err)
+	boundToAnother = append(boundToAnother, stolen[len(ofElsewhere):]...)
 	wallet := func(w macaroon.Wallet) string {
 		text, err := w.Encode()
 		require.NoError(t, err)
@@ -119,6 +137,8 @@ func situations(s *service) []situation {
 		{name: "expired", row: rowInvalid, reason: verifier.Expired, header: []string{s.bearer(caveat.ExpiresAt(time.Now().Add(-time.Minute)))}},
 		{name: "discharge that nobody asked for", row: rowInvalid, reason: verifier.UnusedDischarge, header: []string{"Bearer " + base64.RawURLEncoding.EncodeToString(unused)}},
 		{name: "missing discharge, another left over", row: rowInvalid, reason: verifier.MissingDischarge, header: []string{"Bearer " + base64.RawURLEncoding.EncodeToString(leftOver)}},
+		{name: "unbound discharge", row: rowInvalid, reason: verifier.SignatureMismatch, header: []string{"Bearer " + base64.RawURLEncoding.EncodeToString(unbound)}},
+		{name: "discharge bound to another token", row: rowInvalid, reason: verifier.SignatureMismatch, header: []string{"Bearer " + base64.RawURLEncoding.EncodeToString(boundToAnother)}},
 		{name: "discharge under another key", row: rowInvalid, reason: verifier.SignatureMismatch, header: []string{wallet(badDischarge)}},
 
 		{name: "missing discharge", row: rowDischarge, reason: verifier.MissingDischarge, header: []string{bearer(t, needs)}},
