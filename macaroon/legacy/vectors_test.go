@@ -1,6 +1,7 @@
 package legacy_test
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -212,19 +213,19 @@ func requireReencodes(t *testing.T, c *vectors.ValidCase, encoding string, data 
 	}
 
 	if encoding == "v2_binary" {
-		emptyLocation := c.Name == "v2/location/header-empty-field" || c.Name == "v2/location/third-party-empty-field" ||
-			strings.HasPrefix(c.Producer, "pymacaroons")
+		// What others write is canonical but for locations of no bytes.
 		text := base64.RawURLEncoding.EncodeToString(data)
 		parsed, err := macaroon.ParseWith(text, raised)
-		if !emptyLocation {
+		if bytes.Equal(data, want) {
 			require.NoError(t, err)
 			require.Equal(t, data, wireForm(t, parsed))
 			encoded, err := imported.Encode()
 			require.NoError(t, err)
 			require.Equal(t, text, encoded)
-		} else if err != nil {
+		} else {
 			require.ErrorIs(t, err, macaroon.ErrMalformed)
 			require.Contains(t, string(data), "\x01\x00")
+			require.Less(t, len(want), len(data))
 		}
 	}
 
