@@ -93,8 +93,6 @@ func TestRepeatedCaveatsIntersect(t *testing.T) {
 	require.False(t, all("allow orders.read", "allow orders.write"))
 }
 
-// A word that is malformed fails a list at every place, also beside a word that the request satisfies, and also if the
-// request states nothing.
 // Whoever wrote something else is told what is wanted.
 func TestErrorsSayWhatIsWanted(t *testing.T) {
 	for want, c := range map[string]caveat.Caveat{
@@ -109,6 +107,8 @@ func TestErrorsSayWhatIsWanted(t *testing.T) {
 	}
 }
 
+// A word that is malformed fails a list at every place, also beside a word that the request satisfies, and also if the
+// request states nothing.
 func TestMalformedWordFailsTheList(t *testing.T) {
 	lists := 0
 	for _, c := range met {
