@@ -1,8 +1,10 @@
 package macaroon_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -181,4 +183,48 @@ func TestStoredForms(t *testing.T) {
 		require.Equal(t, before, text(t, full), "left alone")
 	}
 	require.ErrorIs(t, full.UnmarshalText([]byte(text(t, credential))), macaroon.ErrSealed)
+}
+
+// One value of each type serves many goroutines, as one token does many requests.
+func TestConcurrentUse(t *testing.T) {
+	primary, d := tree(t)
+	w, err := macaroon.NewWallet(primary, d["a"])
+	require.NoError(t, err)
+	c, err := w.Credential()
+	require.NoError(t, err)
+	plain, err := macaroon.Parse(text(t, primary))
+	require.NoError(t, err)
+	before := text(t, w)
+	description := c.Inspect().String()
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for i := range 20 {
+				condition := macaroon.Condition(strings.Repeat("c", i))
+				narrow, err := w.Attenuate(condition)
+				more, err2 := narrow.With(d["b"])
+				credential, err3 := more.Credential()
+				holder, err4 := plain.Wallet()
+				narrowed, err5 := holder.Attenuate(condition)
+				if err := errors.Join(err, err2, err3, err4, err5); err != nil {
+					t.Error(err)
+					return
+				}
+				last := func(list macaroon.UnverifiedCaveats) string { return list.At(list.Len() - 1).ID }
+				if last(credential.Inspect().At(0).Caveats()) != string(condition) || last(narrowed.Primary().Inspect().Caveats()) != string(condition) {
+					t.Error("somebody else's caveat")
+				}
+				if len(w.Missing()) == 0 || len(w.Discharges()) != 1 || c.Inspect().String() != description {
+					t.Error("changed")
+				}
+				var back macaroon.Credential
+				data, err := c.MarshalBinary()
+				if err != nil || back.UnmarshalBinary(data) != nil {
+					t.Error("not read back")
+				}
+			}
+		})
+	}
+	all.Wait()
+	require.Equal(t, before, text(t, w))
 }

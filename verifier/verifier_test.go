@@ -568,6 +568,9 @@ func TestConcurrentUse(t *testing.T) {
 	c := present(t, token, d)
 	a := must(v.Authenticate(ctx, c))(t)
 	text := must(c.Encode())(t)
+	shared := must(v.VerifyText(ctx, text, read, noFacts))(t)
+	foreign := foreignVerifier(t, verifier.Options{})
+	foreignText := must(must(macaroon.New(foreignKey, "identifier", ""))(t).Encode())(t)
 	var wg sync.WaitGroup
 	for i := range 16 {
 		wg.Go(func() {
@@ -576,8 +579,12 @@ func TestConcurrentUse(t *testing.T) {
 				require.NoError(t, err)
 				who, err := a.Check(ctx, read, caveat.Facts{})
 				require.NoError(t, err)
-				_ = who.Conditions()
-				_ = a.Reference()
+				require.Equal(t, who.Conditions(), shared.Conditions())
+				require.Equal(t, a.Reference(), shared.Reference())
+				_, err = a.Unexpired(ctx)
+				require.NoError(t, err)
+				_, err = foreign.VerifyText(ctx, foreignText, read, noFacts)
+				require.NoError(t, err)
 				narrowed := present(t, narrow(t, token, caveat.Methods("GET")), d)
 				_, err = v.Verify(ctx, narrowed, read, caveat.Facts{Method: "GET"})
 				require.NoError(t, err)
