@@ -315,6 +315,28 @@ func TestRemoteCache(t *testing.T) {
 }
 
 // However many identifiers strangers make up, so many are kept.
+func TestRemoteConcurrently(t *testing.T) {
+	service := newIsolated(map[string][]byte{"k": make([]byte, 32), "other": []byte(strings.Repeat("x", 32))})
+	r := remote(t, service, rootkey.RemoteOptions{CacheFor: time.Hour, MintUnder: under("k")})
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 50 {
+				for _, keyID := range []string{"k", "other"} {
+					sig, found, err := r.RootSignature(t.Context(), identifier(t, keyID))
+					if err != nil || !found || sig != [32]byte(sum(service.derived[keyID], identifier(t, keyID))) {
+						t.Error("not the signature of", keyID)
+					}
+				}
+				if m, err := r.Mint(t.Context(), macaroon.Grant{}, soon); err != nil || m.IsZero() {
+					t.Error("not minted:", err)
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
 func TestRemoteCacheIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		service := newIsolated(map[string][]byte{"k": make([]byte, 32)})
