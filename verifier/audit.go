@@ -75,7 +75,8 @@ const maxName = 64 // bytes of a name in a record, since a holder chooses it
 //
 // A [Record] does not say which request it is about. The logger gets the context of
 // the request, so one whose handler adds a request id from it tells that; and
-// logger.With("service", "orders") tells verifiers apart that share a log.
+// logger.With("service", "orders") tells verifiers apart that share a log. A nil logger is
+// slog.Default, as it is in each decision.
 func AuditLog(logger *slog.Logger) func(context.Context, Record) {
 	return func(ctx context.Context, r Record) {
 		level, attrs := slog.LevelInfo, []slog.Attr{slog.String("operation", r.Operation)}
@@ -101,6 +102,10 @@ func AuditLog(logger *slog.Logger) func(context.Context, Record) {
 			attrs = append(attrs, slog.String("key", r.KeyID), slog.String("token", r.TokenID.String()))
 		}
 		attrs = append(attrs, slog.Duration("elapsed", r.Elapsed))
-		logger.LogAttrs(ctx, level, decision, attrs...)
+		to := logger
+		if to == nil {
+			to = slog.Default()
+		}
+		to.LogAttrs(ctx, level, decision, attrs...)
 	}
 }

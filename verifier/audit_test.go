@@ -6,7 +6,9 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"log"
 	"log/slog"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -214,6 +216,17 @@ func TestAuditLogLevels(t *testing.T) {
 	require.Error(t, err)
 	require.Contains(t, out.String(), "level=ERROR msg=undecided")
 	require.Contains(t, out.String(), err.(*verifier.Error).Instance)
+}
+
+// Nobody's logger is everybody's, as in the other packages.
+func TestAuditLogByDefault(t *testing.T) {
+	var out bytes.Buffer // where slog.Default writes to, by way of package log
+	log.SetOutput(&out)
+	defer log.SetOutput(os.Stderr)
+	s := newService(t, verifier.Options{Audit: verifier.AuditLog(nil)})
+	_, err := s.VerifyText(ctx, "garbage!", read, noFacts)
+	require.Error(t, err)
+	require.Contains(t, out.String(), "WARN unauthenticated operation=orders.read")
 }
 
 // Who was denied is known, since the token proved authentic; of one that did not, nothing is.
