@@ -119,6 +119,42 @@ func TestRunReplaces(t *testing.T) {
 	})
 }
 
+// What an operator does by hand leaves Run something to do: whatever that is, somebody mints all the time but for what
+// it takes Run to read, and what has been good for nothing for long is removed without a rotation.
+func TestRunAfterAnOperator(t *testing.T) {
+	for name, does := range map[string]func(t *testing.T, k *rootkey.Keyring, minting string){
+		"retires the key that mints": func(t *testing.T, k *rootkey.Keyring, minting string) {
+			require.NoError(t, k.Retire(t.Context(), minting, time.Now()))
+			_, err := k.Mint(t.Context(), macaroon.Grant{}, soon)
+			require.ErrorIs(t, err, rootkey.ErrNoKey)
+			time.Sleep(refreshEvery)
+		},
+		"retires the one that will": func(t *testing.T, k *rootkey.Keyring, minting string) {
+			next, err := k.Rotate(t.Context())
+			require.NoError(t, err)
+			require.NoError(t, k.Retire(t.Context(), next.ID, time.Now()))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				k := open(t, newStore(), rootkey.Options{})
+				ctx, cancel := context.WithCancel(t.Context())
+				var running sync.WaitGroup
+				running.Go(func() { k.Run(ctx) })
+				does(t, k, list(t, k)[0].ID)
+				for range int(2 * publishFor / time.Second) {
+					require.True(t, knows(t, k, mint(t, k)))
+					time.Sleep(time.Second)
+				}
+				time.Sleep(2*overlap + publishFor + refreshEvery)
+				require.Equal(t, []rootkey.State{rootkey.Minting}, states(list(t, k)))
+				cancel()
+				running.Wait()
+			})
+		})
+	}
+}
+
 // Errors of the store end nothing, and one that can't be written is read on.
 func TestRunGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
