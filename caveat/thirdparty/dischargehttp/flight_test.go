@@ -204,25 +204,32 @@ func TestRenew(t *testing.T) {
 	})
 }
 
-// What never expires is kept for an hour.
+// What never expires, or late, is kept for an hour.
 func TestKeptForAnHour(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		requests := 0
-		c := newClient(t, dischargehttp.ClientOptions{Base: inProcess(discharges(t, func(id string) (macaroon.Macaroon, map[string]string) {
-			requests++
-			return newMacaroon(t, id), nil
-		}))}, home)
-		w := newOrders(t).wallet(t, plain("x", home))
-		for _, row := range []struct {
-			sleep time.Duration
-			want  int
-		}{{0, 1}, {time.Hour - 1, 1}, {1, 2}} {
-			time.Sleep(row.sleep)
-			_, err := c.Discharge(t.Context(), w)
-			require.NoError(t, err)
-			require.Equal(t, row.want, requests)
-		}
-	})
+	for name, caveats := range map[string][]macaroon.Caveat{
+		"never": nil,
+		"late":  {macaroon.Condition("time-before 2999-01-01T00:00:00Z")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				requests := 0
+				c := newClient(t, dischargehttp.ClientOptions{Base: inProcess(discharges(t, func(id string) (macaroon.Macaroon, map[string]string) {
+					requests++
+					return newMacaroon(t, id, caveats...), nil
+				}))}, home)
+				w := newOrders(t).wallet(t, plain("x", home))
+				for _, row := range []struct {
+					sleep time.Duration
+					want  int
+				}{{0, 1}, {time.Hour - 1, 1}, {1, 2}} {
+					time.Sleep(row.sleep)
+					_, err := c.Discharge(t.Context(), w)
+					require.NoError(t, err)
+					require.Equal(t, row.want, requests)
+				}
+			})
+		})
+	}
 }
 
 // So many are kept and no more, or none.
