@@ -8,6 +8,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,25 +28,39 @@ func unknownID(n int) string {
 	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(id))
 }
 
-// Who reads waits for no lock, so that a thousand who read are not one after the other.
+// Who reads waits for no lock, so that a thousand who read are not one after the other; also while the store is being
+// read.
 func TestReadingTakesNoLock(t *testing.T) {
-	k := open(t, newStore(), rootkey.Options{RefreshEvery: time.Hour, StaleAfter: time.Hour, PublishFor: time.Hour})
-	token := mint(t, k)
-	rootkey.WhileLocked(k, func() {
-		read := make(chan bool, 1)
-		go func() {
-			_, found, err := k.RootSignature(context.Background(), token)
-			_, epochErr := k.Epoch()
-			_, mintErr := k.Mint(context.Background(), macaroon.Grant{}, soon)
-			read <- found && errors.Join(err, epochErr, mintErr) == nil
-		}()
-		select {
-		case ok := <-read:
-			require.True(t, ok)
-		case <-time.After(30 * time.Second): // so long that only who would wait for ever exceeds it
-			t.Error("it waits for the lock")
-		}
-	})
+	for name, refreshing := range map[string]bool{"between": false, "meanwhile": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := newStore()
+				k := open(t, store, rootkey.Options{})
+				token := mint(t, k)
+				ears := make(chan struct{})
+				store.set(func(s *testStore) { s.deaf = ears })
+				if refreshing {
+					time.Sleep(refreshEvery / 2)
+					require.True(t, knows(t, k, token)) // begins to read
+				}
+				rootkey.WhileLocked(k, func() {
+					var done, ok atomic.Bool
+					go func() {
+						_, found, err := k.RootSignature(context.Background(), token)
+						_, epochErr := k.Epoch()
+						_, mintErr := k.Mint(context.Background(), macaroon.Grant{}, soon)
+						ok.Store(found && errors.Join(err, epochErr, mintErr) == nil)
+						done.Store(true)
+					}()
+					for i := 0; !done.Load() && i < 1e8; i++ { // so often that only who waits for the lock is not done
+						runtime.Gosched()
+					}
+					require.True(t, ok.Load())
+				})
+				close(ears)
+			})
+		})
+	}
 }
 
 // With a store that takes its time, nobody waits as long as somebody asks now and then.
@@ -501,6 +516,30 @@ func TestEpoch(t *testing.T) {
 			require.Equal(t, last, epoch(t, k), "nothing has changed")
 			store.set(func(s *testStore) { s.slow = 0 })
 		}
+	})
+}
+
+// Each pause is one, also after one in which the store failed: what was said before it counts no more.
+func TestEpochAfterEachPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newStore()
+		k, other := open(t, store, rootkey.Options{}), open(t, store.inside, rootkey.Options{})
+		token := mint(t, k)
+		seen := map[uint64]bool{epoch(t, k): true}
+		store.set(func(s *testStore) { s.fail = errDown })
+		for range 3 {
+			time.Sleep(refreshEvery)
+			now := epoch(t, k)
+			require.False(t, seen[now])
+			seen[now] = true
+			require.True(t, knows(t, k, token))
+			require.Equal(t, now, epoch(t, k))
+		}
+		store.set(func(s *testStore) { s.fail = nil })
+		require.NoError(t, other.Delete(t.Context(), keyID(t, token)))
+		time.Sleep(refreshEvery)
+		require.False(t, seen[epoch(t, k)])
+		require.False(t, knows(t, k, token))
 	})
 }
 
