@@ -69,7 +69,8 @@ type Options struct {
 	LND bool
 
 	// Forward puts the credential into the context of an allowed call, where
-	// [macaroon.FromContext] finds it: for services that pass a caller's token on.
+	// [macaroon.FromContext] finds it: for services that pass a caller's token on. A stream
+	// whose first message is still to be looked at has it in the Context from then on.
 	// By default a handler does not see the token but in the metadata.
 	Forward bool
 

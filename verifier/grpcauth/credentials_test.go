@@ -412,6 +412,30 @@ func TestForwarding(t *testing.T) {
 	_, err = first.open(first.with(next.bearer())).Recv()
 	require.Equal(t, io.EOF, err)
 	require.Len(t, next.sent(), 1)
+
+	without.handler.duplex = first.handler.duplex
+	_, err = without.open(without.with(next.bearer())).Recv()
+	require.Equal(t, codes.Unauthenticated, status.Code(err))
+	require.Empty(t, next.sent())
+
+	// But not before something has been decided, which may wait for the first message.
+	options := byResource
+	options.Forward = true
+	later := newService(t, setup{options: options})
+	later.source.Source = next.keys
+	later.handler.duplex = func(stream pb.TestService_FullDuplexCallServer) error {
+		if _, err := toNext.UnaryCall(stream.Context(), &pb.SimpleRequest{}); !errors.Is(err, client.ErrNothingToForward) {
+			t.Errorf("too early: %v", err)
+		}
+		if _, err := stream.Recv(); err != nil {
+			return err
+		}
+		_, err := toNext.UnaryCall(stream.Context(), &pb.SimpleRequest{})
+		return err
+	}
+	stream := later.open(later.with(next.bearer()))
+	require.Equal(t, io.EOF, exchange(stream, "orders/7"))
+	require.Len(t, next.sent(), 1)
 }
 
 func TestNewCredentials(t *testing.T) {

@@ -42,6 +42,7 @@ type stream struct {
 	auth      *Auth
 	method    string
 	ctx       context.Context
+	forward   context.Context // the same with the token, once something has been decided; nil if it is not to be passed on
 	cancel    context.CancelCauseFunc
 	authentic *verifier.Authentic
 	extract   Extractor // nil if messages are not looked at
@@ -101,11 +102,10 @@ func (a *Auth) open(ss grpc.ServerStream, method string) (s *stream, err error) 
 		}
 		s.verified.Store(verified)
 	}
-	ctx = context.WithValue(ctx, contextKey{}, s.verified)
+	s.ctx, s.cancel = context.WithCancelCause(context.WithValue(ctx, contextKey{}, s.verified))
 	if a.options.Forward {
-		ctx = macaroon.NewContext(ctx, c)
+		s.forward = macaroon.NewContext(s.ctx, c)
 	}
-	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	return s, nil
 }
 
@@ -311,7 +311,12 @@ func (s *stream) over() error {
 }
 
 // Context is that of the call, with the decision in it.
-func (s *stream) Context() context.Context { return s.ctx }
+func (s *stream) Context() context.Context {
+	if s.forward != nil && s.verified.Load() != nil {
+		return s.forward
+	}
+	return s.ctx
+}
 
 // RecvMsg receives a message, and lets it through if the token allows it.
 func (s *stream) RecvMsg(message any) error {
