@@ -3,6 +3,8 @@
 package verifier_test
 
 import (
+	"context"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -36,6 +38,38 @@ func TestAllocations(t *testing.T) {
 			t.Fatal("allowed")
 		}
 	}), 3.0)
+}
+
+// anyKey knows every root key, if only as somebody else's, or none.
+type anyKey bool
+
+func (known anyKey) RootSignature(context.Context, string) (sig [32]byte, found bool, err error) {
+	return [32]byte{1}, bool(known), nil
+}
+
+// An unknown key costs what a wrong signature costs: the same walk, to the end of the chain,
+// where a long condition takes room that nothing else does.
+func TestUnknownKeyCheap(t *testing.T) {
+	token := mintFrom(t, newFakeSource(), macaroon.Condition("x"))
+	cost := func(known anyKey, token macaroon.Macaroon) (allocations float64) {
+		v := must(verifier.New(known, "orders", verifier.Options{CacheBytes: -1}))(t)
+		c, want := present(t, token), verifier.UnknownKey
+		if known {
+			want = verifier.SignatureMismatch
+		}
+		return testing.AllocsPerRun(100, func() {
+			_, err := v.Authenticate(ctx, c)
+			if refusal, _ := verifier.RefusalOf(err); refusal.Reason != want {
+				t.Fatal(err)
+			}
+		})
+	}
+	long := narrow(t, token, macaroon.Condition(strings.Repeat("x", 1000)))
+	require.Greater(t, cost(true, long), cost(true, token), "the walk shows")
+	third := narrow(t, token, thirdParty("a"), thirdParty("b"))
+	for _, m := range []macaroon.Macaroon{token, long, third} {
+		require.Equal(t, cost(true, m), cost(false, m))
+	}
 }
 
 // However often an attribute is declared, it takes no more memory: two maps, when

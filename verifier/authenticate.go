@@ -114,7 +114,12 @@ func (v *Verifier) prove(ctx context.Context, c macaroon.Credential, now time.Ti
 	w := walk{view: view, depth: v.limits.Depth, attested: len(p.identifier.Attests) > 0}
 	refusal = w.run(p.root.sig, p.entry.start())
 	if !known {
-		return refuseAt(UnknownKey, 0, -1, nil) // however the walk ended
+		if refusal == nil { // which takes a guess of the signature
+			refusal = refuse(UnknownKey, nil)
+		}
+		// However the walk ended. In place, since another refusal takes the time of another name.
+		refusal.Reason, refusal.Macaroon, refusal.Caveat, refusal.Cause = UnknownKey, 0, -1, nil
+		return refusal
 	}
 	if refusal != nil {
 		return refusal
@@ -399,14 +404,16 @@ func discharges(view macaroon.Unverified) (byIdentifier map[string]int) {
 // chain walks one macaroon and compares its signature. What is wrong with one of
 // the primary macaroon's third-party caveats is reported only if its signature is
 // right: until then the caveats may be anybody's. Whichever reason is given, the
-// whole of the macaroon has been walked.
-func (w *walk) chain(d discharge) (refusal *Error) {
+// whole of the macaroon has been walked. One refusal is made at most, at the end: each
+// takes the time of a random name, which would tell how many caveats were found wrong.
+func (w *walk) chain(d discharge) *Error {
+	reason, at := ReasonUnset, 0
 	m := w.view.At(d.macaroon)
 	sig := d.sig
 	caveats := m.Caveats()
 	first := 0
 	if d.known != nil {
-		first, refusal = w.resume(&d, caveats)
+		first, reason, at = w.resume(&d, caveats)
 		sig = d.known.sig
 	}
 	for i := first; i < caveats.Len(); i++ {
@@ -415,8 +422,8 @@ func (w *walk) chain(d discharge) (refusal *Error) {
 			continue
 		}
 		c := caveats.At(i)
-		if err := w.thirdParty(&d, i, c, &sig); err != nil && refusal == nil {
-			refusal = err
+		if wrong := w.thirdParty(&d, i, c, &sig); reason == ReasonUnset {
+			reason, at = wrong, i
 		}
 		w.hasher.ThirdParty(&sig, c.VerificationID, c.ID)
 	}
@@ -425,15 +432,18 @@ func (w *walk) chain(d discharge) (refusal *Error) {
 	} else {
 		w.bind(&d, first == caveats.Len(), &sig)
 	}
-	if !m.SignedBy(sig) && (refusal == nil || d.macaroon == 0) {
-		return refuseAt(SignatureMismatch, d.macaroon, -1, nil)
+	if !m.SignedBy(sig) && (reason == ReasonUnset || d.macaroon == 0) {
+		reason, at = SignatureMismatch, -1
 	}
-	return refusal
+	if reason != ReasonUnset {
+		return refuseAt(reason, d.macaroon, at, nil)
+	}
+	return nil
 }
 
 // resume follows a macaroon as far as it is known, and gives the index of the first
 // caveat that is not. d.known is then the last node that is.
-func (w *walk) resume(d *discharge, caveats macaroon.UnverifiedCaveats) (i int, refusal *Error) {
+func (w *walk) resume(d *discharge, caveats macaroon.UnverifiedCaveats) (i int, reason Reason, at int) {
 	for ; i < caveats.Len(); i++ {
 		c := caveats.At(i)
 		next := d.known.find(&c)
@@ -441,12 +451,12 @@ func (w *walk) resume(d *discharge, caveats macaroon.UnverifiedCaveats) (i int, 
 			break
 		}
 		if next.opened != nil {
-			found, err := w.claim(d, i, c)
+			found, wrong := w.claim(d, i, c)
 			if found != 0 {
 				w.pending = append(w.pending, discharge{found, next.opened.sig, d.depth + 1, next.opened})
 			}
-			if refusal == nil {
-				refusal = err
+			if reason == ReasonUnset {
+				reason, at = wrong, i
 			}
 		}
 		d.known = next
@@ -460,7 +470,7 @@ func (w *walk) resume(d *discharge, caveats macaroon.UnverifiedCaveats) (i int, 
 		}
 		w.known[d.macaroon] = d.known
 	}
-	return i, refusal
+	return i, reason, at
 }
 
 // bind turns the signature of a discharge into the one that it is presented with.
@@ -476,37 +486,37 @@ func (w *walk) bind(d *discharge, known bool, sig *[chain.Size]byte) {
 
 // thirdParty finds the discharge of a caveat, and the key to verify it under: the
 // one that this very caveat sealed under the signature before it.
-func (w *walk) thirdParty(in *discharge, index int, c macaroon.UnverifiedCaveat, sig *[chain.Size]byte) *Error {
+func (w *walk) thirdParty(in *discharge, index int, c macaroon.UnverifiedCaveat, sig *[chain.Size]byte) Reason {
 	derived, ok := chain.Open(sig, c.VerificationID)
 	if !ok {
-		return refuseAt(CannotDecrypt, in.macaroon, index, nil)
+		return CannotDecrypt
 	}
-	found, refusal := w.claim(in, index, c)
+	found, reason := w.claim(in, index, c)
 	if found == 0 {
-		return refusal
+		return reason
 	}
 	w.pending = append(w.pending, discharge{macaroon: found, sig: w.hasher.Root(&derived, c.ID), depth: in.depth + 1})
-	return nil
+	return ReasonUnset
 }
 
 // claim takes the discharge of a caveat, which no other may take after it. It gives its
 // index, or 0 if there is none to verify.
-func (w *walk) claim(in *discharge, index int, c macaroon.UnverifiedCaveat) (found int, refusal *Error) {
+func (w *walk) claim(in *discharge, index int, c macaroon.UnverifiedCaveat) (found int, reason Reason) {
 	found, presented := w.byIdentifier[c.ID]
 	if !presented {
 		w.missing = append(w.missing, macaroon.MissingDischarge{Location: c.Location, CaveatID: c.ID})
-		return 0, nil
+		return 0, ReasonUnset
 	}
 	if found == 0 {
-		return 0, refuseAt(DischargeReused, in.macaroon, index, nil)
+		return 0, DischargeReused
 	}
 	if in.depth >= w.depth {
-		return 0, refuseAt(OverLimit, in.macaroon, index, nil)
+		return 0, OverLimit
 	}
 	w.byIdentifier[c.ID] = 0
 	w.used++
 	if w.attested && in.macaroon == 0 {
 		w.met = append(w.met, met{index, found})
 	}
-	return found, nil
+	return found, ReasonUnset
 }
