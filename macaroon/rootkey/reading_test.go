@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"runtime"
 	"strings"
@@ -31,18 +32,30 @@ func unknownID(n int) string {
 // Who reads waits for no lock, so that a thousand who read are not one after the other; also while the store is being
 // read.
 func TestReadingTakesNoLock(t *testing.T) {
-	for name, refreshing := range map[string]bool{"between": false, "meanwhile": true} {
+	for name, row := range map[string]struct {
+		refreshing bool
+		retires    time.Duration // the key, if not zero
+	}{
+		"between":           {},
+		"meanwhile":         {refreshing: true},
+		"that retires":      {retires: time.Hour},
+		"that retires late": {retires: math.MaxInt64},
+	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				store := newStore()
 				k := open(t, store, rootkey.Options{})
+				time.Sleep(time.Second) // since when it counts
 				token := mint(t, k)
+				if row.retires > 0 {
+					require.NoError(t, k.Retire(t.Context(), keyID(t, token), time.Now().Add(row.retires)))
+				}
 				ears := make(chan struct{})
 				store.set(func(s *testStore) { s.deaf = ears })
-				if refreshing {
+				if row.refreshing {
 					time.Sleep(refreshEvery / 2)
-					require.True(t, knows(t, k, token)) // begins to read
 				}
+				require.True(t, knows(t, k, token)) // the first after a change, or who begins to read
 				rootkey.WhileLocked(k, func() {
 					var done, ok atomic.Bool
 					go func() {
