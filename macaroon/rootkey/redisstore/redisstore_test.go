@@ -283,6 +283,52 @@ func TestRewrap(t *testing.T) {
 	require.False(t, found)
 }
 
+// around does something before, or after, the next command of a client.
+type around struct{ before, after func() }
+
+func (a *around) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		before, after := a.before, a.after
+		a.before, a.after = nil, nil // what they do has commands of its own
+		if before != nil {
+			before()
+		}
+		err := next(ctx, cmd)
+		if after != nil {
+			after()
+		}
+		return err
+	}
+}
+
+func (a *around) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (a *around) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+// A Load that a Rewrap overtakes opens what it reads, whether that was sealed before or after.
+func TestLoadBesideRewrap(t *testing.T) {
+	client := server(t)
+	var hook around
+	client.AddHook(&hook)
+	s, _, _ := written(t, client)
+	for n, when := range []*func(){&hook.before, &hook.after} {
+		_, _, _, err := s.Load(t.Context(), "") // so that Redis knows the script
+		require.NoError(t, err)
+		rewrapped := false
+		*when = func() {
+			require.NoError(t, s.Rewrap(t.Context(), sealer(t, byte(n+2))))
+			rewrapped = true
+		}
+		records, _, found, err := s.Load(t.Context(), "")
+		require.NoError(t, err)
+		require.True(t, found)
+		require.Len(t, records, 2)
+		require.True(t, rewrapped)
+	}
+}
+
 // lossy is a connection on which an answer can get lost, after Redis has done what it was
 // asked for.
 type lossy struct {
