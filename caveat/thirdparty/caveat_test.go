@@ -39,6 +39,7 @@ func TestCaveat(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			id, rootKey := sealed(t, row.c)
 			require.Len(t, rootKey, 32)
+			require.EqualValues(t, row.want.Version, id[0], "as the bakery has it, and not as text")
 			opened, ok := keys.Open(id)
 			require.True(t, ok)
 			row.want.RootKey = string(rootKey)
