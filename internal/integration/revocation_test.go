@@ -146,6 +146,7 @@ func TestRevocationPrunes(t *testing.T) {
 		ctx := t.Context()
 		s := open()
 		require.NoError(t, s.Revoke(ctx, revocation.Key("for ever"), time.Time{}, ""))
+		require.NoError(t, s.Revoke(ctx, revocation.Key("long"), time.Now().Add(time.Hour), ""))
 		require.NoError(t, s.Revoke(ctx, revocation.Key("short"), time.Now().Add(10*time.Millisecond), ""))
 		b, err := s.Changes(ctx, revocation.Cursor{}, 0)
 		require.NoError(t, err)
@@ -157,6 +158,56 @@ func TestRevocationPrunes(t *testing.T) {
 		next, err := s.Changes(ctx, b.To, time.Hour)
 		require.NoError(t, err)
 		require.Equal(t, []revocation.Change{{What: revocation.Key("short"), Removed: true}}, next.Changes)
+	})
+}
+
+// TestRevocationAgain replaces what was said the first time.
+func TestRevocationAgain(t *testing.T) {
+	revokers(t, func(t *testing.T, open func() revoker) {
+		ctx, s := t.Context(), open()
+		require.NoError(t, s.Revoke(ctx, revocation.Key("k"), time.Now().Add(10*time.Millisecond), "lost"))
+		require.NoError(t, s.Revoke(ctx, revocation.Key("k"), time.Time{}, "stolen"))
+		list, err := s.List(ctx)
+		require.NoError(t, err)
+		require.Len(t, list, 1)
+		require.Zero(t, list[0].Until)
+		require.Equal(t, "stolen", list[0].Reason)
+	})
+}
+
+// TestRevocationNames: lists that share the tables have nothing else in common.
+func TestRevocationNames(t *testing.T) {
+	onDatabases(t, func(t *testing.T, server sqlServer) {
+		ctx, db := t.Context(), server.open(t)
+		mine, theirs := server.revocations(t, "mine"), server.revocations(t, "theirs")
+		for _, s := range []*revocation.SQL{mine, theirs} {
+			for _, name := range []string{"a", "b", "old"} {
+				require.NoError(t, s.Revoke(ctx, revocation.Key(name), time.Time{}, ""))
+			}
+		}
+		before, err := theirs.Changes(ctx, revocation.Cursor{}, 0)
+		require.NoError(t, err)
+		require.Len(t, before.Changes, 3)
+
+		_, err = db.Exec(`UPDATE amaretti_revoked SET until = 1, at = 1 WHERE what = 'key old'`)
+		require.NoError(t, err)
+		found, err := mine.Unrevoke(ctx, revocation.Key("a"))
+		require.NoError(t, err)
+		require.True(t, found)
+		n, err := mine.Prune(ctx)
+		require.NoError(t, err)
+		require.Equal(t, 1, n)
+
+		after, err := theirs.Changes(ctx, before.To, 0)
+		require.NoError(t, err)
+		require.Equal(t, revocation.Batch{From: before.To, To: before.To}, after)
+		list, err := theirs.List(ctx)
+		require.NoError(t, err)
+		require.Len(t, list, 3)
+		require.Equal(t, revocation.Key("old"), list[0].What, "the oldest first")
+		list, err = mine.List(ctx)
+		require.NoError(t, err)
+		require.Len(t, list, 1)
 	})
 }
 
@@ -306,6 +357,11 @@ func TestRevocationSQLPrunesMany(t *testing.T) {
 		require.NoError(t, err)
 		require.True(t, all.Full)
 		require.Equal(t, []revocation.Change{{What: revocation.Key("kept")}}, all.Changes)
+		_, err = db.Exec(`UPDATE amaretti_revoked_log SET log = 'another'`)
+		require.NoError(t, err)
+		all, err = s.Changes(t.Context(), all.To, 0)
+		require.NoError(t, err)
+		require.True(t, all.Full, "no change tells one log from the other")
 		require.NoError(t, s.Revoke(t.Context(), revocation.Key("next"), time.Time{}, ""))
 		next, err := s.Changes(t.Context(), all.To, time.Hour)
 		require.NoError(t, err)
