@@ -68,6 +68,7 @@
 // # What it does not do
 //
 // A CORS preflight carries no token, so the middleware that answers it belongs
-// around this one. Nothing ends a stream or WebSocket when its token expires: see
-// [verifier.Verified.Deadline]. A server should set http.Server.ReadHeaderTimeout.
+// around this one. Nothing ends a stream or WebSocket when its token expires, or is
+// revoked: see [verifier.Verified.Deadline] and [verifier.Verifier.RevocationsChanged]. A
+// server should set http.Server.ReadHeaderTimeout.
 package httpauth
