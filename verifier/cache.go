@@ -519,16 +519,20 @@ func (c *cache) relieve(s *shard, now time.Time) {
 		}
 		slot := s.next()
 		e := slot.Load()
-		if e == nil || !e.idle(now) {
-			continue
-		}
-		if c.shrink(e); e.bytes > e.room { // its first is gone, and another in its place
+		switch {
+		case e == nil:
+		case len(e.branches) == 0: // its last had expired, and there was no room for another
 			c.forget(slot)
+		case !e.idle(now):
+		default:
+			if c.shrink(e); e.bytes > e.room { // its first is gone, and another in its place
+				c.forget(slot)
+			}
 		}
 	}
 }
 
-// shrink leaves an entry its first credential, without its text.
+// shrink leaves an entry, which has one, its first credential, without its text.
 func (c *cache) shrink(e *entry) {
 	b := e.branches[0]
 	for c.drop(e, func(other *branch) bool { return other != b }) {

@@ -943,6 +943,46 @@ func TestCacheIdleWithoutFirst(t *testing.T) {
 	require.Greater(t, came, 20)
 }
 
+// Whose first credential has expired, and who then came with a larger one for which there was
+// no room, has nothing left. That is no trouble for those who come after him.
+func TestCacheIdleWithNothing(t *testing.T) {
+	t.Parallel()
+	var now atomic.Int64
+	clock := func() time.Time { return time.Now().Add(time.Duration(now.Load())) }
+	s := newService(t, verifier.Options{CacheBytes: 1 << 20, Now: clock})
+	large := func(i, size int) macaroon.Condition {
+		return macaroon.Condition(fmt.Sprintf("http-method GET M%d %s", i, strings.Repeat("x", size)))
+	}
+	var tokens []macaroon.Macaroon
+	for range 100 {
+		token := s.mint(t)
+		s.allow(t, present(t, narrow(t, token, caveat.ExpiresAt(clock().Add(30*time.Second)))))
+		tokens = append(tokens, token)
+	}
+	var others []macaroon.Credential
+	for range 30 { // they take the room that all share, and stay
+		token := s.mint(t)
+		for i := range 8 {
+			others = append(others, present(t, narrow(t, token, large(i, 1000))))
+			s.allow(t, others[len(others)-1])
+		}
+	}
+	now.Store(int64(2 * time.Minute))
+	for _, token := range tokens {
+		s.allow(t, present(t, narrow(t, token, large(0, 2000))))
+	}
+	for _, minutes := range []int{8, 13} {
+		now.Store(int64(minutes) * int64(time.Minute))
+		for _, c := range others {
+			s.allow(t, c)
+		}
+	}
+	for range 300 {
+		s.allow(t, present(t, s.mint(t)))
+	}
+	require.LessOrEqual(t, s.Stats().Bytes, 1<<20)
+}
+
 // In a cache that has room, one identifier takes its share and no more.
 func TestCacheShareOfIdentifier(t *testing.T) {
 	t.Parallel()
