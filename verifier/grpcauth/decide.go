@@ -22,14 +22,31 @@ type question struct {
 func (a *Auth) decide(ctx context.Context, method string, message any) (verified *verifier.Verified, c macaroon.Credential, err error) {
 	operation, listed := a.listed(method)
 	defer a.settle(ctx, &operation, &err)
-	if c, err = a.credential(ctx, operation); err != nil {
+	t, err := a.token(ctx, operation)
+	if err != nil {
 		return nil, c, err
 	}
-	if extract := a.options.Messages[method]; !listed || extract != nil || a.options.Facts != nil {
-		verified, err = a.decideInSteps(ctx, c, method, message, &operation)
+	if !listed || a.options.Messages[method] != nil || a.options.Facts != nil {
+		if c, err = a.read(ctx, t, operation); err == nil {
+			verified, err = a.decideInSteps(ctx, c, method, message, &operation)
+		}
 		return verified, c, err
 	}
-	verified, err = a.verifier.Verify(ctx, c, operation, a.facts(ctx, method))
+	return a.verify(ctx, t, operation, method)
+}
+
+// verify decides on a token by nothing but the facts of this package. It gives the
+// credential if that is to be passed on.
+func (a *Auth) verify(ctx context.Context, t token, operation, method string) (verified *verifier.Verified, c macaroon.Credential, err error) {
+	facts := a.facts(ctx, method)
+	if t.text != "" && !a.options.Forward {
+		// One that was seen before is known by its text, and not read again.
+		verified, err = a.verifier.VerifyText(ctx, t.text, operation, facts)
+		return verified, c, err
+	}
+	if c, err = a.read(ctx, t, operation); err == nil {
+		verified, err = a.verifier.Verify(ctx, c, operation, facts)
+	}
 	return verified, c, err
 }
 
@@ -68,13 +85,18 @@ func (a *Auth) Check(ctx context.Context, operation string) (*verifier.Verified,
 
 func (a *Auth) check(ctx context.Context, operation string) (verified *verifier.Verified, err error) {
 	defer a.settle(ctx, &operation, &err)
-	c, err := a.credential(ctx, operation)
+	t, err := a.token(ctx, operation)
 	if err != nil {
 		return nil, err
 	}
 	method, _ := grpc.Method(ctx)
 	if a.options.Facts == nil {
-		return a.verifier.Verify(ctx, c, operation, a.facts(ctx, method))
+		verified, _, err = a.verify(ctx, t, operation, method)
+		return verified, err
+	}
+	c, err := a.read(ctx, t, operation)
+	if err != nil {
+		return nil, err
 	}
 	authentic, err := a.verifier.Authenticate(ctx, c)
 	if err != nil {

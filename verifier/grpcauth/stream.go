@@ -70,7 +70,11 @@ func (a *Auth) open(ss grpc.ServerStream, method string) (s *stream, err error) 
 	ctx := ss.Context()
 	operation, _ := a.listed(method)
 	defer a.settle(ctx, &operation, &err)
-	c, err := a.credential(ctx, operation)
+	t, err := a.token(ctx, operation)
+	if err != nil {
+		return nil, err
+	}
+	c, err := a.read(ctx, t, operation)
 	if err != nil {
 		return nil, err
 	}

@@ -25,30 +25,46 @@ var (
 	errTooLong = errors.New("grpcauth: more bytes than a token may have")
 )
 
-// credential reads the one token of a call.
-func (a *Auth) credential(ctx context.Context, operation string) (macaroon.Credential, error) {
+// token is what a call presents: text of this library's own form, which is still to be read,
+// or what was read of another form.
+type token struct {
+	text       string
+	credential macaroon.Credential
+}
+
+// token finds the one token of a call.
+func (a *Auth) token(ctx context.Context, operation string) (t token, err error) {
 	values := metadata.ValueFromIncomingContext(ctx, authorizationKey)
 	if a.options.LND {
 		if hex := metadata.ValueFromIncomingContext(ctx, lndKey); len(hex) > 0 {
-			return a.lndCredential(ctx, operation, values, hex)
+			t.credential, err = a.lndCredential(ctx, operation, values, hex)
+			return t, err
 		}
 	}
 	if len(values) == 1 && len(values[0]) > a.verifier.Limits().Text+schemeRoom {
-		return macaroon.Credential{}, a.verifier.Refuse(ctx, operation, verifier.OverLimit, errTooLong)
+		return token{}, a.verifier.Refuse(ctx, operation, verifier.OverLimit, errTooLong)
 	}
 	text, reason, err := verifier.Authorization(values)
-	if err != nil {
-		return macaroon.Credential{}, a.verifier.Refuse(ctx, operation, reason, err)
-	}
-	if !a.options.Import {
-		return a.verifier.Parse(ctx, text, operation)
+	switch {
+	case err != nil:
+		return token{}, a.verifier.Refuse(ctx, operation, reason, err)
+	case !a.options.Import:
+		return token{text: text}, nil
 	}
 	// Our own form is one of those that it reads, under the same limits.
-	c, _, err := legacy.ImportWith([]byte(text), a.verifier.Limits())
+	t.credential, _, err = legacy.ImportWith([]byte(text), a.verifier.Limits())
 	if err != nil {
-		return macaroon.Credential{}, a.verifier.RefuseUnread(ctx, operation, err)
+		return token{}, a.verifier.RefuseUnread(ctx, operation, err)
 	}
-	return c, nil
+	return t, nil
+}
+
+// read reads what was not read yet.
+func (a *Auth) read(ctx context.Context, t token, operation string) (macaroon.Credential, error) {
+	if t.text == "" {
+		return t.credential, nil
+	}
+	return a.verifier.Parse(ctx, t.text, operation)
 }
 
 // lndCredential reads a token as lnd's clients send it.

@@ -1,6 +1,7 @@
 package httpauth
 
 import (
+	"context"
 	"net/http"
 
 	"github.com/amaretti-go/amaretti/caveat"
@@ -33,21 +34,36 @@ func (a *Auth) decide(r *http.Request, asked request) (verified *verifier.Verifi
 		}
 	}()
 
-	c, err := a.credential(r, asked.operation)
-	if err != nil {
-		refusal, _ = verifier.RefusalOf(err)
-		return nil, macaroon.Credential{}, refusal
-	}
-	if !asked.routed && a.options.Facts == nil {
-		verified, err = a.verifier.Verify(ctx, c, asked.operation, a.facts(r))
-	} else {
-		verified, err = a.decideInSteps(r, c, &asked)
+	t, err := a.token(r, asked.operation)
+	if err == nil {
+		verified, c, err = a.verify(r, t, &asked)
 	}
 	if err != nil {
 		refusal, _ = verifier.RefusalOf(err)
 		return nil, macaroon.Credential{}, refusal
 	}
 	return verified, c, nil
+}
+
+// verify decides on the token of a request. It gives the credential if that is to be passed
+// on.
+func (a *Auth) verify(r *http.Request, t token, asked *request) (verified *verifier.Verified, c macaroon.Credential, err error) {
+	ctx := r.Context()
+	direct := !asked.routed && a.options.Facts == nil
+	if direct && t.text != "" && !a.options.Forward {
+		// One that was seen before is known by its text, and not read again.
+		verified, err = a.verifier.VerifyText(ctx, t.text, asked.operation, a.facts(r))
+		return verified, c, err
+	}
+	if c, err = a.read(ctx, t, asked.operation); err != nil {
+		return nil, c, err
+	}
+	if direct {
+		verified, err = a.verifier.Verify(ctx, c, asked.operation, a.facts(r))
+	} else {
+		verified, err = a.decideInSteps(r, c, asked)
+	}
+	return verified, c, err
 }
 
 func (a *Auth) decideInSteps(r *http.Request, c macaroon.Credential, asked *request) (*verifier.Verified, error) {
@@ -94,28 +110,42 @@ func (a *Auth) operation(r *http.Request) string {
 	return operation
 }
 
-// credential reads the one token of a request.
-func (a *Auth) credential(r *http.Request, operation string) (macaroon.Credential, error) {
+// token is what a request presents: text of this library's own form, which is still to be
+// read, or what was read of another form.
+type token struct {
+	text       string
+	credential macaroon.Credential
+}
+
+// token finds the one token of a request.
+func (a *Auth) token(r *http.Request, operation string) (t token, err error) {
 	ctx := r.Context()
 	text, reason, err := verifier.Authorization(r.Header["Authorization"])
 	values := a.bakery.values(r)
 	if len(values) > 1 || len(values) == 1 && err == nil {
 		reason, err = verifier.InvalidRequest, errSeveral
 	}
-	var c macaroon.Credential
 	switch {
 	case len(values) == 1 && reason == verifier.NothingPresented:
-		c, err = a.bakery.read(values[0], a.verifier.Limits())
+		t.credential, err = a.bakery.read(values[0], a.verifier.Limits())
 	case err != nil:
-		return macaroon.Credential{}, a.verifier.Refuse(ctx, operation, reason, err)
+		return token{}, a.verifier.Refuse(ctx, operation, reason, err)
 	case a.options.Import:
 		// Our own form is one of those that it reads, under the same limits.
-		c, _, err = legacy.ImportWith([]byte(text), a.verifier.Limits())
+		t.credential, _, err = legacy.ImportWith([]byte(text), a.verifier.Limits())
 	default:
-		return a.verifier.Parse(ctx, text, operation)
+		t.text = text
 	}
 	if err != nil {
-		return macaroon.Credential{}, a.verifier.RefuseUnread(ctx, operation, err)
+		return token{}, a.verifier.RefuseUnread(ctx, operation, err)
 	}
-	return c, nil
+	return t, nil
+}
+
+// read reads what was not read yet.
+func (a *Auth) read(ctx context.Context, t token, operation string) (macaroon.Credential, error) {
+	if t.text == "" {
+		return t.credential, nil
+	}
+	return a.verifier.Parse(ctx, t.text, operation)
 }
