@@ -12,7 +12,8 @@
 // A [Transport] narrows the wallet for each request, to its method, its path and
 // 30 seconds, binds its discharges and sets the Authorization header. It sends tokens
 // to the origins that it was given and to no others, and never to where a redirect
-// led. [Prepare] is the same for requests that are sent by other means.
+// led. [Prepare], or [Attempts] with a second attempt, is the same for requests that are
+// sent by other means.
 //
 // # Discharges
 //

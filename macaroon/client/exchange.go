@@ -9,23 +9,15 @@ import (
 	"time"
 
 	"github.com/amaretti-go/amaretti/caveat"
-	"github.com/amaretti-go/amaretti/internal/origin"
 	"github.com/amaretti-go/amaretti/macaroon"
 )
 
-// exchange is a request, and what it is authorised from: one goroutine's.
+// exchange is a request, and the tokens that it is sent with: one goroutine's.
 type exchange struct {
-	options    *Options
-	request    *http.Request // the caller's: it is not changed
-	body       *body
-	target     origin.Origin
-	clock      *clock // of the target
-	source     Source
-	discharger Discharger // or nil
-
-	// What was sent last.
-	wallet macaroon.Wallet
-	end    time.Time // when it expires, by the service's clock
+	options  *Options
+	request  *http.Request // the caller's: it is not changed
+	body     *body
+	attempts Attempts
 }
 
 // send authorises the request and sends it. Whatever happens, the body will be closed.
@@ -52,23 +44,23 @@ func (e *exchange) send() (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.clock.observe(response, sent, time.Now())
+	if date, found := dateOf(response); found {
+		e.attempts.Clock.Observe(date, sent, time.Now(), e.options.MaxSkew)
+	}
 	response.Request = e.request // and not the one that holds a token
 	return response, nil
 }
 
 // token gives the text of a token for this request.
 func (e *exchange) token() (string, error) {
-	expiry := &term{clock: e.clock, life: e.options.Lifetime}
-	caveats, err := e.caveats(expiry)
+	caveats, err := e.caveats()
 	if err != nil {
 		return "", err
 	}
-	w, err := Prepare(e.request.Context(), e.source, string(e.target), e.discharger, caveats...)
+	w, err := e.attempts.Wallet(e.request.Context(), caveats...)
 	if err != nil {
 		return "", err
 	}
-	e.wallet, e.end = w, expiry.end
 	return w.Encode()
 }
 
@@ -77,7 +69,7 @@ var errPath = errors.New("client: no token can be narrowed to a path that can be
 
 // caveats narrows a token to this request. What is the same for many requests comes first:
 // a service that has seen it need not compute its signature again.
-func (e *exchange) caveats(expiry *term) ([]macaroon.Caveat, error) {
+func (e *exchange) caveats() ([]macaroon.Caveat, error) {
 	r, o := e.request, e.options
 	list := make([]macaroon.Caveat, 0, 8)
 	if o.Branch != [16]byte{} {
@@ -105,32 +97,22 @@ func (e *exchange) caveats(expiry *term) ([]macaroon.Caveat, error) {
 	if o.ContentDigest {
 		list = append(list, caveat.ContentDigest(e.body.sum))
 	}
-	return append(list, expiry), nil
+	return list, nil
 }
 
-// again tells why the request, so answered, is worth a second attempt, or "", and
-// whether that needs other discharges.
-func (e *exchange) again(response *http.Response) (why string, anew bool) {
+// again tells why the request, so answered, is worth a second attempt, or "".
+func (e *exchange) again(response *http.Response) (why string) {
 	if response.StatusCode != http.StatusUnauthorized {
-		return "", false
+		return ""
 	}
 	challenge := strings.Join(response.Header.Values("WWW-Authenticate"), ", ")
-	discharged := e.discharger != nil && e.wallet.Inspect().Len() > 1
-	now := e.clock.now().Add(time.Second) // a Date has no fractions
 	switch {
 	case strings.Contains(challenge, `error="insufficient_user_authentication"`):
-		if discharged {
-			return "the service asks for a discharge", true
-		}
+		return e.attempts.Again(RefusedDischarge)
 	case strings.Contains(challenge, `error="invalid_token"`):
-		if discharged && expired(e.wallet, 1, now) {
-			return "a discharge had expired by the service's clock", true
-		}
-		if !now.Before(e.end) {
-			return "the token had expired by the service's clock", false
-		}
+		return e.attempts.Again(RefusedToken)
 	}
-	return "", false
+	return ""
 }
 
 // discard reads what is left of a short body, so that the connection can be used

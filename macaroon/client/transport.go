@@ -29,7 +29,7 @@ var (
 // for it. It is safe for concurrent use. It does not change the requests that it is
 // given, and what it adds is not in Response.Request.
 type Transport struct {
-	clocks  map[origin.Origin]*clock // of the services that tokens are for
+	clocks  map[origin.Origin]*Clock // of the services that tokens are for
 	source  Source
 	options Options
 }
@@ -47,9 +47,9 @@ func New(origins []string, source Source, options Options) (*Transport, error) {
 	if err := errors.Join(problems...); err != nil {
 		return nil, fmt.Errorf("client: %w", err)
 	}
-	t := &Transport{clocks: map[origin.Origin]*clock{}, source: source, options: options}
+	t := &Transport{clocks: map[origin.Origin]*Clock{}, source: source, options: options}
 	for o := range targets.All() {
-		t.clocks[o] = &clock{most: options.MaxSkew}
+		t.clocks[o] = new(Clock)
 	}
 	return t, nil
 }
@@ -71,22 +71,19 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &exchange{options: &t.options, request: r, body: b, target: target, clock: t.clocks[target],
-		source: t.source, discharger: t.options.Discharger}
+	e := &exchange{options: &t.options, request: r, body: b, attempts: Attempts{Source: t.source, Target: string(target),
+		Discharger: t.options.Discharger, Clock: t.clocks[target], Lifetime: t.options.Lifetime}}
 	response, err := e.send()
 	if err != nil {
 		return nil, err
 	}
-	why, anew := e.again(response)
+	why := e.again(response)
 	if why == "" {
 		return response, nil
 	}
 	discard(response)
 	if !b.again() {
 		return nil, fmt.Errorf("%w, and %s", ErrBody, why)
-	}
-	if anew {
-		e.source, e.discharger = bare(e.source), renewing{e.discharger}
 	}
 	return e.send()
 }
