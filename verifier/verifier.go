@@ -166,6 +166,9 @@ func absent(value any) bool {
 	return false
 }
 
+// Now reads the clock that decisions are made by. It is for transports that tell it.
+func (v *Verifier) Now() time.Time { return v.now() }
+
 // now reads the clock. Only the zero Verifier has none.
 func (v *Verifier) now() time.Time {
 	if v.options.Now == nil {

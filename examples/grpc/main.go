@@ -140,7 +140,7 @@ func dial(cert tls.Certificate, address string, source client.Source, options gr
 	roots.AddCert(cert.Leaf)
 	dialing := []grpc.DialOption{grpc.WithTransportCredentials(credentials.NewClientTLSFromCert(roots, ""))}
 	if source != nil {
-		dialing = append(dialing, grpc.WithPerRPCCredentials(must(grpcauth.NewCredentials([]string{"https://" + address}, source, options))))
+		dialing = append(dialing, must(grpcauth.NewCredentials([]string{"https://" + address}, source, options)).DialOptions()...)
 	}
 	return must(grpc.NewClient(address, dialing...))
 }

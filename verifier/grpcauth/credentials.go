@@ -1,6 +1,7 @@
 package grpcauth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,9 +28,15 @@ type ClientOptions struct {
 	// dischargehttp. Without one (nil) a wallet that lacks some is an error.
 	Discharger client.Discharger
 
-	// Lifetime is how long a token that is sent is good for: the clocks of client and
-	// service must not be further apart. Zero means 30 seconds; negative is an error.
+	// Lifetime is how long a token that is sent is good for. Zero means 30 seconds;
+	// negative is an error.
 	Lifetime time.Duration
+
+	// MaxSkew is how far a service's clock is believed to be off, by what its refusals
+	// say: by the client's own clock no token is good for longer than Lifetime and
+	// MaxSkew. A time further off is not believed at all. Zero means two minutes; negative
+	// is an error.
+	MaxSkew time.Duration
 
 	// Lifetimes are those for particular methods, by full method, such as
 	// "/shop.Orders/Watch", or "/shop.Orders/*": a stream ends when its token does. They
@@ -49,7 +56,10 @@ type ClientOptions struct {
 	Caveats func(ctx context.Context, fullMethod string) ([]macaroon.Caveat, error)
 }
 
-const defaultLifetime = 30 * time.Second
+const (
+	defaultLifetime = 30 * time.Second
+	defaultMaxSkew  = 2 * time.Minute
+)
 
 // Credentials are [credentials.PerRPCCredentials] that authorise each call with a token
 // made for it: narrowed to its method and a short time, with the discharges that it needs.
@@ -59,7 +69,7 @@ const defaultLifetime = 30 * time.Second
 // discharger said, or one of the errors of package client. Its text tells the cause; its
 // status, which is what a handler that returns it sends on, does not.
 type Credentials struct {
-	targets map[string]bool
+	clocks  map[string]*client.Clock // of the services that tokens are for
 	source  client.Source
 	options ClientOptions
 }
@@ -71,7 +81,7 @@ type Credentials struct {
 //
 //	source, err := client.File("/run/secrets/orders.token")
 //	creds, err := grpcauth.NewCredentials([]string{"https://orders.internal"}, source, grpcauth.ClientOptions{})
-//	conn, err := grpc.NewClient("orders.internal:443", grpc.WithTransportCredentials(tls), grpc.WithPerRPCCredentials(creds))
+//	conn, err := grpc.NewClient("orders.internal:443", append(creds.DialOptions(), grpc.WithTransportCredentials(tls))...)
 //
 // They need TLS, also on loopback: gRPC refuses them over insecure.NewCredentials. A test
 // can do without them and put the token into the metadata; see package verifiertest.
@@ -80,10 +90,10 @@ type Credentials struct {
 // source, and make calls with the handler's context. What package client says of forwarding
 // holds here too.
 //
-// A call is sent once: if its token, or a discharge, had expired by the service's clock
-// when it arrived, it fails and the caller may call again.
+// [Credentials.DialOptions] has them make a second attempt as well, where that may help. By
+// grpc.WithPerRPCCredentials alone each call is sent once.
 func NewCredentials(origins []string, source client.Source, options ClientOptions) (*Credentials, error) {
-	c := &Credentials{targets: make(map[string]bool, len(origins)), source: source, options: options}
+	c := &Credentials{clocks: make(map[string]*client.Clock, len(origins)), source: source, options: options}
 	problems := []error{c.options.complete()}
 	for _, text := range origins {
 		target, err := client.Target(text)
@@ -93,7 +103,7 @@ func NewCredentials(origins []string, source client.Source, options ClientOption
 		if err != nil {
 			problems = append(problems, err)
 		}
-		c.targets[target] = true
+		c.clocks[target] = new(client.Clock)
 	}
 	if len(origins) == 0 {
 		problems = append(problems, errors.New("no origins"))
@@ -112,6 +122,9 @@ func (o *ClientOptions) complete() error {
 	if o.Lifetime < 0 {
 		problems = append(problems, errors.New("negative Lifetime"))
 	}
+	if o.MaxSkew < 0 {
+		problems = append(problems, errors.New("negative MaxSkew"))
+	}
 	for method, lifetime := range o.Lifetimes {
 		if !isPattern(method) {
 			problems = append(problems, fmt.Errorf("lifetimes: %.64q: want a full method, or a service and /*", method))
@@ -121,9 +134,8 @@ func (o *ClientOptions) complete() error {
 		}
 	}
 	o.Lifetimes = maps.Clone(o.Lifetimes)
-	if o.Lifetime == 0 {
-		o.Lifetime = defaultLifetime
-	}
+	o.Lifetime = cmp.Or(o.Lifetime, defaultLifetime)
+	o.MaxSkew = cmp.Or(o.MaxSkew, defaultMaxSkew)
 	return errors.Join(problems...)
 }
 
@@ -157,19 +169,8 @@ func (c *Credentials) authorization(ctx context.Context, uri []string) (string, 
 	if outgoing, _ := metadata.FromOutgoingContext(ctx); len(outgoing.Get(authorizationKey)) > 0 {
 		return "", client.ErrAuthorization
 	}
-	caveats, err := c.caveats(ctx, info.Method)
-	if err != nil {
-		return "", err
-	}
-	w, err := client.Prepare(ctx, c.source, target, c.options.Discharger, caveats...)
-	if err != nil {
-		return "", err
-	}
-	text, err := w.Encode()
-	if err != nil {
-		return "", err
-	}
-	return "Bearer " + text, nil
+	call, ctx := c.callOf(ctx, info.Method)
+	return call.authorization(ctx, target)
 }
 
 // target gives the origin that a call leads to, if a token may be sent there. gRPC names
@@ -184,7 +185,7 @@ func (c *Credentials) target(uri string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", client.ErrOrigin, err)
 	}
-	if !c.targets[target] {
+	if c.clocks[target] == nil {
 		return "", fmt.Errorf("%w: %s", client.ErrOrigin, target)
 	}
 	return target, nil
@@ -194,10 +195,6 @@ func (c *Credentials) target(uri string) (string, error) {
 // service that has seen it need not compute its signature again.
 func (c *Credentials) caveats(ctx context.Context, method string) ([]macaroon.Caveat, error) {
 	o := &c.options
-	lifetime, found := lookUp(o.Lifetimes, method)
-	if !found {
-		lifetime = o.Lifetime
-	}
 	list := make([]macaroon.Caveat, 0, 4)
 	if o.Branch != [16]byte{} {
 		list = append(list, caveat.Branch(o.Branch))
@@ -212,7 +209,15 @@ func (c *Credentials) caveats(ctx context.Context, method string) ([]macaroon.Ca
 		}
 		list = append(list, more...)
 	}
-	return append(list, caveat.ExpiresIn(lifetime)), nil
+	return list, nil
+}
+
+func (c *Credentials) attempts(method, target string) *client.Attempts {
+	lifetime, found := lookUp(c.options.Lifetimes, method)
+	if !found {
+		lifetime = c.options.Lifetime
+	}
+	return &client.Attempts{Source: c.source, Target: target, Discharger: c.options.Discharger, Clock: c.clocks[target], Lifetime: lifetime}
 }
 
 // unauthorised is why there is no token for a call. gRPC hands it to the caller as it is.

@@ -27,7 +27,6 @@ import (
 	"github.com/amaretti-go/amaretti/caveat/thirdparty/dischargehttp"
 	"github.com/amaretti-go/amaretti/macaroon"
 	"github.com/amaretti-go/amaretti/macaroon/client"
-	"github.com/amaretti-go/amaretti/verifier"
 	"github.com/amaretti-go/amaretti/verifier/grpcauth"
 )
 
@@ -440,24 +439,33 @@ func TestForwarding(t *testing.T) {
 
 func TestNewCredentials(t *testing.T) {
 	_, err := grpcauth.NewCredentials([]string{"http://localhost", "https://a/b", "orders"}, nil, grpcauth.ClientOptions{
-		Lifetime: -1, Lifetimes: map[string]time.Duration{"Get": 0},
+		Lifetime: -1, MaxSkew: -1, Lifetimes: map[string]time.Duration{"Get": 0},
 	})
-	for _, problem := range []string{"localhost", "https://a/b", "orders", "no source", "negative Lifetime", "Get", "not positive"} {
+	for _, problem := range []string{"localhost", "https://a/b", "orders", "no source", "negative Lifetime", "negative MaxSkew", "Get", "not positive"} {
 		require.ErrorContains(t, err, problem)
 	}
 	_, err = grpcauth.NewCredentials(nil, client.Static(macaroon.Wallet{}), grpcauth.ClientOptions{})
 	require.ErrorContains(t, err, "no origins")
 }
 
-// TestCredentialsConcurrently is for the race detector.
+// TestCredentialsConcurrently is for the race detector. The service's clock is off, so that
+// there are second attempts.
 func TestCredentialsConcurrently(t *testing.T) {
-	s := newSecure(t, setup{verifier: verifier.Options{}})
-	c := s.client(client.Static(s.wallet()), grpcauth.ClientOptions{})
+	s, skew := newSkewed(t)
+	s.handler.output = echoOnce
+	skew.Store(int64(90 * time.Second))
+	c := s.twice(client.Static(s.wallet()), grpcauth.ClientOptions{})
+	_, err := c.UnaryCall(s.with(), &pb.SimpleRequest{})
+	require.NoError(t, err) // streams need to know the clock
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
-			for range 20 {
+			for i := range 20 {
+				skew.Store(int64(90*time.Second + time.Duration(i)*time.Second))
 				_, err := c.UnaryCall(s.with(), &pb.SimpleRequest{})
+				if err == nil {
+					_, err = s.watch(c)
+				}
 				if err != nil {
 					t.Error(err)
 				}

@@ -17,7 +17,8 @@
 //   - [Auth.Covers] tells, in a test or at the start, which methods were forgotten.
 //   - [Options.Messages] has the messages themselves decided on, those of streams each.
 //   - [Auth.Check] only decides, inside a handler.
-//   - [NewCredentials] makes the credentials of a client.
+//   - [NewCredentials] makes the credentials of a client, and [Credentials.DialOptions] has
+//     its calls authorised by them.
 //   - Package verifiertest makes a verifier and tokens for your tests.
 //
 // # The token
@@ -44,6 +45,12 @@
 // subject is the location of the third party and whose description is the caveat id in
 // unpadded base64url; [MissingDischarges] reads them. An undecided call has a
 // google.rpc.RetryInfo.
+//
+// If an interceptor has refused the one value of authorization that a call came with, the
+// trailer says so: amaretti-unserved is the first 16 bytes of its SHA-256, in unpadded
+// base64url, and amaretti-time the time of the decision, by the verifier's clock, in RFC 3339.
+// So a client knows that it was its own token, and that no handler has been called; it may
+// call again. That the trailer is not there tells nothing.
 //
 // # The facts
 //

@@ -60,7 +60,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	show(service.call(grpc.WithPerRPCCredentials(creds)))
+	show(service.call(creds.DialOptions()...))
 	show(service.call())
 	// Output:
 	// billing
@@ -188,7 +188,7 @@ func ExampleNewCredentials() {
 		log.Fatal(err)
 	}
 	conn, err := grpc.NewClient("orders.internal:443",
-		grpc.WithTransportCredentials(credentials.NewTLS(nil)), grpc.WithPerRPCCredentials(creds))
+		append(creds.DialOptions(), grpc.WithTransportCredentials(credentials.NewTLS(nil)))...)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -244,7 +244,8 @@ func TestNew(t *testing.T) {
 	}
 
 	var zero grpcauth.Auth
-	_, err = zero.Unary(t.Context(), nil, &grpc.UnaryServerInfo{FullMethod: "/a.B/C"}, nil)
+	ctx := metadata.NewIncomingContext(t.Context(), metadata.Pairs("authorization", "Bearer x"))
+	_, err = zero.Unary(ctx, nil, &grpc.UnaryServerInfo{FullMethod: "/a.B/C"}, nil)
 	require.Equal(t, undecided, answerOf(t, err))
 	require.Len(t, zero.ServerOptions(), 3)
 	_, err = zero.Check(t.Context(), operation)

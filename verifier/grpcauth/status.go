@@ -104,23 +104,30 @@ func missing(list []macaroon.MissingDischarge) *errdetails.PreconditionFailure {
 	return failure
 }
 
+// detailOf finds a detail of its type in the error of a call; nil if there is none that has.
+func detailOf[T any](err error, has func(T) bool) (found T) {
+	for _, detail := range status.Convert(err).Details() {
+		if d, ok := detail.(T); ok && has(d) {
+			return d
+		}
+	}
+	return found
+}
+
+// refusalIn gives what the error of a call says of a refusal of this package; nil if it is
+// none.
+func refusalIn(err error) *errdetails.ErrorInfo {
+	return detailOf(err, func(info *errdetails.ErrorInfo) bool { return info.GetDomain() == Domain })
+}
+
 // MissingDischarges reads from the error of a call which caveats of the token that was
 // sent still have to be discharged, if the service refused the call for that. Where the
 // third parties are is a hint that nobody has authenticated.
 func MissingDischarges(err error) (list []macaroon.MissingDischarge) {
-	var failure *errdetails.PreconditionFailure
-	required := false
-	for _, detail := range status.Convert(err).Details() {
-		switch d := detail.(type) {
-		case *errdetails.ErrorInfo:
-			required = required || d.GetDomain() == Domain && d.GetReason() == ReasonDischargeRequired
-		case *errdetails.PreconditionFailure:
-			failure = d
-		}
-	}
-	if !required {
+	if refusalIn(err).GetReason() != ReasonDischargeRequired {
 		return nil
 	}
+	failure := detailOf(err, func(*errdetails.PreconditionFailure) bool { return true })
 	for _, v := range failure.GetViolations() {
 		id, err := base64.RawURLEncoding.DecodeString(v.GetDescription())
 		if err == nil && v.GetType() == violationType {
