@@ -47,7 +47,7 @@ func TestFragments(t *testing.T) {
 		pattern := strings.ReplaceAll(regexp.QuoteMeta(plain(block[1])), "…", ".+")
 		require.Regexp(t, "\n"+pattern, compiled, "README.md:\n%s", block[1])
 	}
-	require.Equal(t, 7, fragments)
+	require.Equal(t, 8, fragments)
 }
 
 // plain takes indentation, empty lines and comments off.
