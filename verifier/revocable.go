@@ -1,7 +1,6 @@
 package verifier
 
 import (
-	"context"
 	"fmt"
 	"iter"
 	"strings"
@@ -52,37 +51,6 @@ func (v *Verifier) RevocationsChanged() <-chan struct{} {
 		return r.Changed()
 	}
 	return nil
-}
-
-// Reauthenticate tells whether the credential would still be authenticated: its root key
-// is good and it has not been revoked. It is much cheaper than [Verifier.Authenticate], and
-// like that one it looks at no condition and no expiry and is audited only if it fails.
-func (a *Authentic) Reauthenticate(ctx context.Context) error {
-	v, p := a.verifier, a.proof.Load()
-	if p == nil {
-		return refuse(Malformed, errEmpty)
-	}
-	start := v.now()
-	if _, refusal := a.renew(ctx, p); refusal != nil {
-		v.audit(ctx, p.credential, "", nil, refusal, start)
-		return refusal
-	}
-	return nil
-}
-
-// renew looks at what may have changed since p was proved: the root key, the revocations.
-func (a *Authentic) renew(ctx context.Context, p *proof) (*proof, *Error) {
-	fresh, refusal := a.verifier.reprove(ctx, p)
-	if refusal != nil {
-		return nil, refusal
-	}
-	if fresh != p {
-		a.proof.Store(fresh)
-	}
-	if refusal := a.verifier.unrevoked(fresh); refusal != nil {
-		return nil, refusal
-	}
-	return fresh, nil
 }
 
 // Revocable is what a token can be revoked by: what the minter wrote into its
