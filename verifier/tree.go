@@ -2,13 +2,9 @@ package verifier
 
 import (
 	"context"
-	"encoding/base64"
 	"iter"
-	"math/bits"
 	"math/rand/v2"
-	"reflect"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -129,124 +125,6 @@ func (n *node) check(ctx context.Context, req *caveat.Request, registry *caveat.
 // declarations by itself.
 func compiles(c class) bool { return c != expiring && c != declaring }
 
-// touch notes that something was used. It writes only where that is news: what every
-// request writes to would travel from core to core.
-func touch(used *atomic.Bool) {
-	if !used.Load() {
-		used.Store(true)
-	}
-}
-
-// graft is a credential that verified, on its way into a tree.
-type graft struct {
-	view       macaroon.Unverified
-	minters    int            // how many of the primary macaroon's caveats the minter wrote
-	discharges map[string]int // by identifier
-	hasher     chain.Hasher
-	order      []int   // macaroons, in the order in which their caveats come
-	ends       []*node // the last node of each
-	fresh      []*node // new nodes whose parents stand in the tree already
-	failed     bool
-}
-
-func newGraft(p *proof) *graft {
-	view := p.credential.Inspect()
-	return &graft{view: view, minters: p.minterCaveats(), discharges: discharges(view)}
-}
-
-// measure tells how many bytes the credential adds below root, which may be nil.
-func (g *graft) measure(root *node) int {
-	return branchBytes(g.view.Len()) + g.measureMacaroon(0, root)
-}
-
-func (g *graft) measureMacaroon(i int, at *node) (bytes int) {
-	for _, c := range g.view.At(i).Caveats().All() {
-		var discharged *node
-		if at != nil {
-			at = at.find(&c)
-		}
-		if at == nil {
-			bytes += nodeBytes(c.ID, c.VerificationID)
-		} else {
-			discharged = at.opened
-		}
-		if c.ThirdParty() {
-			bytes += g.measureMacaroon(g.discharges[c.ID], discharged)
-		}
-	}
-	return bytes
-}
-
-// add puts the credential below root. The signatures that are not known are computed
-// once more, so that not every decision has to carry them along for those few that add
-// something. And they are compared once more before anybody can see them: what does
-// not end in the signatures that were presented stays out, and ok is false.
-func (g *graft) add(root *node, expiry time.Time) (b *branch, ok bool) {
-	g.addMacaroon(0, root)
-	b = &branch{ends: g.ends, expiry: expiry, bytes: branchBytes(len(g.ends))}
-	if len(g.ends) > 1 {
-		b.bound = make([][chain.Size]byte, len(g.ends))
-	}
-	primary := &g.ends[0].sig
-	ok = !g.failed && g.view.At(0).SignedBy(*primary)
-	for j := 1; j < len(g.ends); j++ {
-		b.bound[j] = g.ends[j].sig
-		g.hasher.Bind(primary, &b.bound[j])
-		ok = ok && g.view.At(g.order[j]).SignedBy(b.bound[j])
-	}
-	if !ok || len(g.fresh) == 0 && stands(b.ends) != nil {
-		return nil, false
-	}
-	for _, n := range g.fresh {
-		n.sibling.Store(n.parent.child.Load())
-		n.parent.child.Store(n)
-	}
-	for n := range b.nodes() {
-		n.refs++
-	}
-	b.next.Store(b.ends[0].branches.Load())
-	b.ends[0].branches.Store(b)
-	return b, true
-}
-
-func (g *graft) addMacaroon(i int, at *node) {
-	slot := len(g.ends)
-	g.order, g.ends = append(g.order, i), append(g.ends, nil)
-	known := true
-	for _, c := range g.view.At(i).Caveats().All() {
-		next := at.find(&c)
-		if next == nil {
-			next = g.grow(at, &c, i == 0 && int(at.depth) < g.minters)
-			if known {
-				g.fresh = append(g.fresh, next)
-			} else {
-				at.child.Store(next)
-			}
-			known = false
-		}
-		at = next
-		if at.opened != nil {
-			g.addMacaroon(g.discharges[c.ID], at.opened)
-		}
-	}
-	g.ends[slot] = at
-}
-
-func (g *graft) grow(at *node, c *macaroon.UnverifiedCaveat, minter bool) *node {
-	n := &node{id: strings.Clone(c.ID), vid: strings.Clone(c.VerificationID), sig: at.sig, parent: at, terms: at.terms, depth: at.depth + 1}
-	if !c.ThirdParty() {
-		n.class = classOf(n.id)
-		n.terms.add(n.id, minter)
-		g.hasher.FirstParty(&n.sig, c.ID)
-		return n
-	}
-	derived, ok := chain.Open(&at.sig, c.VerificationID)
-	g.failed = g.failed || !ok
-	n.opened = &node{sig: g.hasher.Root(&derived, c.ID)}
-	g.hasher.ThirdParty(&n.sig, c.VerificationID, c.ID)
-	return n
-}
-
 // stands gives the branch that ends in these nodes, or nil.
 func stands(ends []*node) *branch {
 	for b := ends[0].branches.Load(); b != nil; b = b.next.Load() {
@@ -312,75 +190,4 @@ func (b *branch) remove() (bytes int) {
 		bytes += nodeBytes(n.id, n.vid)
 	}
 	return bytes
-}
-
-// What all of this takes. For what comes later, such as compiled conditions, there is
-// room from the start, so that nothing that is kept grows uncounted.
-
-func nodeBytes(id, vid string) int {
-	bytes := allocated(size[node]()) + allocated(len(id))
-	switch {
-	case vid != "":
-		bytes += allocated(len(vid)) + allocated(size[node]()) // the root of its discharge
-	case compiles(classOf(id)):
-		bytes += allocated(size[caveat.Predicate]()) + predicateBytes(len(id))
-	}
-	return bytes
-}
-
-// predicateBytes is what the predicate of a condition may take: its own copy of it, and
-// little more, as with all that the library defines.
-func predicateBytes(id int) int { return 2*allocated(id) + 48 }
-
-func branchBytes(macaroons int) int {
-	pointer := size[*node]()
-	bytes := allocated(size[branch]()) + 2*pointer // in the list of its entry
-	if macaroons == 1 {
-		return bytes + allocated(pointer)
-	}
-	return bytes + 2*allocated(macaroons*pointer) + allocated(macaroons*chain.Size)
-}
-
-// presentedBytes is what a text takes, the credential that is parsed from it, and what is
-// known of that.
-func presentedBytes(text int, p *proof) int {
-	const bundle, perMacaroon, perCaveat = 576, 96, 48 // with one macaroon and a few caveats
-	const perAsked = 64                                // as in a map with room for twice as many
-	view, caveats, asked := p.credential.Inspect(), 0, 0
-	if len(p.asked) > 0 {
-		asked = perAsked * (8 + len(p.asked))
-	}
-	for i := range view.Len() {
-		caveats += view.At(i).Caveats().Len()
-	}
-	return allocated(size[presented]()) + allocated(size[token]()) + asked + p.root.operationBytes() +
-		2*view.Len()*(size[*node]()+size[macaroon.UnverifiedCaveats]()) + allocated(text) + allocated(base64.RawURLEncoding.DecodedLen(text)) +
-		bundle + 2*perMacaroon*(view.Len()-1) + 2*perCaveat*caveats
-}
-
-func (e *entry) size() int {
-	bytes := allocated(size[entry]()) + allocated(len(e.signed)) + allocated(size[root]())
-	if e.identifier.Attests != nil {
-		bytes += 24 * len(e.signed) // a slice and a string for each key, of which each takes two bytes at least
-	}
-	return bytes + e.root.Load().operationBytes()
-}
-
-func (r *root) operationBytes() (bytes int) {
-	for _, operation := range r.grant.Operations {
-		bytes += size[string]() + allocated(len(operation))
-	}
-	return bytes
-}
-
-func size[T any]() int { return int(reflect.TypeFor[T]().Size()) }
-
-// allocated is what the allocator hands out for so many bytes, or a little more.
-func allocated(bytes int) int {
-	step := 16
-	if bytes > 256 {
-		bytes += 8                            // where there are pointers
-		step = 1 << bits.Len(uint(bytes)) / 8 // a quarter of the power of two below
-	}
-	return (bytes + step - 1) / step * step
 }
