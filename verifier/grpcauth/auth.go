@@ -208,7 +208,7 @@ func (a *Auth) Unary(ctx context.Context, message any, info *grpc.UnaryServerInf
 	}
 	verified, credential, err := a.decide(ctx, info.FullMethod, message)
 	if err != nil {
-		_ = grpc.SetTrailer(ctx, a.unserved(ctx)) // an error: there is nobody to tell
+		_ = grpc.SetTrailer(ctx, a.unserved(ctx, err)) // an error: there is nobody to tell
 		return nil, err
 	}
 	ctx = NewContext(ctx, verified)

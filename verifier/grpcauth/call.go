@@ -98,14 +98,15 @@ func (c *call) again(err error, trailer metadata.MD) bool {
 	received := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	at, unserved := refusedAt(trailer, c.sent)
+	refusal := refusalIn(err)
+	at, unserved := refusedAt(trailer, refusal.GetMetadata()["instance"], c.sent)
 	if c.attempts == nil || !unserved {
 		return false
 	}
 	if !at.IsZero() {
 		c.attempts.Clock.Observe(at, c.at, received, c.credentials.options.MaxSkew)
 	}
-	switch refusalIn(err).GetReason() {
+	switch refusal.GetReason() {
 	case ReasonDischargeRequired:
 		return c.attempts.Again(client.RefusedDischarge) != ""
 	case ReasonInvalidToken:

@@ -30,9 +30,9 @@ import (
 	"github.com/amaretti-go/amaretti/verifier/grpcauth"
 )
 
-// digest is what a service says of the token that it refused.
-func digest(authorization string) string {
-	sum := sha256.Sum256([]byte(authorization))
+// digest is what a service says of a refusal and the token that it refused.
+func digest(instance, authorization string) string {
+	sum := sha256.Sum256([]byte(instance + " " + authorization))
 	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }
 
@@ -299,14 +299,14 @@ func discharge(t testing.TB, authorization string) (list []string) {
 func TestSecondAttempt(t *testing.T) {
 	party := newParty(t)
 	refusal := func(code codes.Code, domain, reason string) error {
-		s, err := status.New(code, "no").WithDetails(&errdetails.ErrorInfo{Reason: reason, Domain: domain})
+		s, err := status.New(code, "no").WithDetails(&errdetails.ErrorInfo{Reason: reason, Domain: domain, Metadata: map[string]string{"instance": "I"}})
 		require.NoError(t, err)
 		return s.Err()
 	}
 	required := refusal(codes.Unauthenticated, grpcauth.Domain, grpcauth.ReasonDischargeRequired)
 	notValid := refusal(codes.Unauthenticated, grpcauth.Domain, grpcauth.ReasonInvalidToken)
 	mine := func(authorization string) metadata.MD {
-		return metadata.Pairs("amaretti-unserved", digest(authorization))
+		return metadata.Pairs("amaretti-unserved", digest("I", authorization))
 	}
 	later := func(authorization string) metadata.MD {
 		return metadata.Join(mine(authorization), metadata.Pairs("amaretti-time", time.Now().Add(time.Minute).Format(time.RFC3339)))
@@ -326,7 +326,8 @@ func TestSecondAttempt(t *testing.T) {
 		"and nobody can renew":        {true, plain{party}, required, mine, 2},
 		"and there is no third party": {false, party, required, mine, 1},
 		"and nobody to ask":           {false, nil, required, mine, 1},
-		"of another token":            {true, party, required, pairs("amaretti-unserved", digest("Bearer x")), 1},
+		"of another token":            {true, party, required, pairs("amaretti-unserved", digest("I", "Bearer x")), 1},
+		"of another refusal":          {true, party, required, func(a string) metadata.MD { return metadata.Pairs("amaretti-unserved", digest("J", a)) }, 1},
 		"of several":                  {true, party, required, func(a string) metadata.MD { return metadata.Join(mine(a), mine(a)) }, 1},
 		"something was served":        {true, party, required, pairs("x", "y"), 1},
 		"not valid":                   {true, party, notValid, mine, 1},
@@ -379,10 +380,10 @@ func TestServicesThatLie(t *testing.T) {
 			return err
 		}
 		refusal, err := status.New(codes.Unauthenticated, "no").WithDetails(&errdetails.ErrorInfo{
-			Reason: grpcauth.ReasonInvalidToken, Domain: grpcauth.Domain})
+			Reason: grpcauth.ReasonInvalidToken, Domain: grpcauth.Domain, Metadata: map[string]string{"instance": "I"}})
 		require.NoError(t, err)
 		require.NoError(t, grpc.SetTrailer(ctx, metadata.Pairs(
-			"amaretti-unserved", digest(sent), "amaretti-time", time.Now().Add(time.Minute).Format(time.RFC3339))))
+			"amaretti-unserved", digest("I", sent), "amaretti-time", time.Now().Add(time.Minute).Format(time.RFC3339))))
 		return refusal.Err()
 	})})
 	s.handler.output = echoOnce
@@ -416,25 +417,29 @@ func TestTrailerTellsWhatWasNotServed(t *testing.T) {
 		return nil, err
 	}
 	c := pb.NewTestServiceClient(s.conn)
-	call := func(values ...string) metadata.MD {
+	type refusal struct {
+		trailer  metadata.MD
+		instance string
+	}
+	call := func(values ...string) refusal {
 		var trailer metadata.MD
 		_, err := c.UnaryCall(s.with(values...), &pb.SimpleRequest{}, grpc.Trailer(&trailer))
-		require.Error(t, err)
-		return trailer
+		return refusal{trailer, instanceOf(t, err)}
 	}
-	duplex := func(values ...string) metadata.MD {
+	duplex := func(values ...string) refusal {
 		stream := s.open(s.with(values...))
-		require.Error(t, exchange(stream, "orders/8"))
-		return stream.Trailer()
+		err := exchange(stream, "orders/8")
+		return refusal{stream.Trailer(), instanceOf(t, err)}
 	}
 	good, narrow := s.bearer(), s.bearer(caveat.Operations("orders.write"))
 	for name, row := range map[string]struct {
-		trailer metadata.MD
-		want    string
+		refusal
+		want string
 	}{
 		"denied":               {call(narrow), narrow},
 		"not a token":          {call("Bearer x"), "Bearer x"},
-		"not a scheme":         {call("x"), "x"},
+		"not a token's":        {call("Bearer x,y"), ""},
+		"a password":           {call("Basic eDp5"), ""},
 		"nothing":              {call(), ""},
 		"two":                  {call(good, good), ""},
 		"too long":             {call("Bearer " + strings.Repeat("A", 20<<10)), ""},
@@ -447,11 +452,17 @@ func TestTrailerTellsWhatWasNotServed(t *testing.T) {
 			require.Empty(t, row.trailer.Get("amaretti-time"), name)
 			continue
 		}
-		require.Equal(t, []string{digest(row.want)}, row.trailer.Get("amaretti-unserved"), name)
+		require.Equal(t, []string{digest(row.instance, row.want)}, row.trailer.Get("amaretti-unserved"), name)
 		require.Equal(t, []string{now.UTC().Format(time.RFC3339)}, row.trailer.Get("amaretti-time"), name)
 	}
 	broken = true
-	require.Empty(t, call("Bearer x").Get("amaretti-unserved"))
+	require.Empty(t, call("Bearer x").trailer.Get("amaretti-unserved"))
+}
+
+// instanceOf gives the name of a refusal.
+func instanceOf(t testing.TB, err error) string {
+	answerOf(t, err)
+	return status.Convert(err).Details()[0].(*errdetails.ErrorInfo).Metadata["instance"]
 }
 
 // TestRefusalOfTheNextService: a handler that hands on the refusal of another service has
@@ -482,6 +493,32 @@ func TestRefusalOfTheNextService(t *testing.T) {
 		require.Equal(t, 1, served, name)
 		require.Len(t, first.sent(), 1, name)
 	}
+}
+
+// TestRefusedAndServed: what stands in front of the interceptor may have a refused call
+// served after all, by a token of its own. If the handler then hands on the refusal of
+// another service, it is not called twice.
+func TestRefusedAndServed(t *testing.T) {
+	next, skew := newSkewed(t)
+	skew.Store(int64(time.Minute))
+	var first *secure
+	first = newSecure(t, setup{verifier: verifier.Options{Now: func() time.Time { return time.Now().Add(time.Minute) }}, outside: []grpc.ServerOption{
+		grpc.ChainUnaryInterceptor(func(ctx context.Context, m any, _ *grpc.UnaryServerInfo, h grpc.UnaryHandler) (any, error) {
+			answer, err := h(ctx, m)
+			if status.Code(err) == codes.Unauthenticated {
+				return h(metadata.NewIncomingContext(ctx, metadata.Pairs("authorization", first.bearer())), m)
+			}
+			return answer, err
+		}),
+	}})
+	served := 0
+	first.handler.unary = func(ctx context.Context, r *pb.SimpleRequest) (*pb.SimpleResponse, error) {
+		served++
+		return pb.NewTestServiceClient(next.conn).UnaryCall(next.with("Bearer x"), r)
+	}
+	_, err := first.twice(client.Static(first.wallet()), grpcauth.ClientOptions{}).UnaryCall(first.with(), &pb.SimpleRequest{})
+	require.Equal(t, invalid, answerOf(t, err))
+	require.Equal(t, 1, served)
 }
 
 // TestOtherCallsInTheContext: the context of a call is handed to the application's functions

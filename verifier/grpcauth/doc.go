@@ -46,11 +46,12 @@
 // unpadded base64url; [MissingDischarges] reads them. An undecided call has a
 // google.rpc.RetryInfo.
 //
-// If an interceptor has refused the one value of authorization that a call came with, the
-// trailer says so: amaretti-unserved is the first 16 bytes of its SHA-256, in unpadded
-// base64url, and amaretti-time the time of the decision, by the verifier's clock, in RFC 3339.
-// So a client knows that it was its own token, and that no handler has been called; it may
-// call again. That the trailer is not there tells nothing.
+// If an interceptor has refused the token in the one value of authorization that a call came
+// with, the trailer says so: amaretti-unserved is the first 16 bytes, in unpadded base64url, of
+// the SHA-256 of the instance, a space and that value, and amaretti-time the time of the
+// decision, by the verifier's clock, in RFC 3339. So a client knows that the refusal which it
+// reads was of its own token, and that no handler had been called; it may call again. That the
+// trailer is not there tells nothing.
 //
 // # The facts
 //

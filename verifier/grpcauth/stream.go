@@ -31,7 +31,7 @@ func (a *Auth) Stream(server any, ss grpc.ServerStream, info *grpc.StreamServerI
 	}
 	s, err := a.open(ss, info.FullMethod)
 	if err != nil {
-		ss.SetTrailer(a.unserved(ss.Context()))
+		ss.SetTrailer(a.unserved(ss.Context(), err))
 		return err
 	}
 	return s.serve(server, handler)
