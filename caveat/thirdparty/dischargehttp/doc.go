@@ -20,7 +20,7 @@
 // until the application has called [Flows.Complete].
 //
 // Every refusal is answered the same, whether the caveat id could not be read, the condition is unknown or it does
-// not hold: only [ServiceOptions.Audit] learns why. A client whose requests fail too often has to wait.
+// not hold: only [ServiceOptions.Audit] learns why, such as [AuditLog]. A client whose requests fail too often has to wait.
 //
 // # The client
 //

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -61,21 +62,12 @@ type ServiceOptions struct {
 	MaxBody int64
 
 	// Audit gets a record of each discharge and each refusal, before the answer is sent. It must not block.
-	// Nil means that nobody is told.
+	// Nil means that nobody is told. [AuditLog] writes to a log.
 	Audit func(context.Context, Record)
-}
 
-// Record is what a [Service] did about one request for a discharge.
-type Record struct {
-	// Client is what ServiceOptions.Client said.
-	Client string
-
-	// Question is what the checker was asked, with the caller; zero if it did not come to that.
-	Question thirdparty.Question
-
-	// Err is nil if the caveat was discharged, and says why not if it was not. It wraps ErrInteractionRequired
-	// if somebody has to act first.
-	Err error
+	// Log gets a line for each panic of the checker, and for each refusal because something could not be found
+	// out. Clients learn nothing of why. Nil means slog.Default.
+	Log *slog.Logger
 }
 
 const (
@@ -297,6 +289,7 @@ func (s *Service) interact(w http.ResponseWriter, r *http.Request, asked *reques
 // it does not learn.
 func (s *Service) refuse(w http.ResponseWriter, r *http.Request, record Record) {
 	s.audit(r, record)
+	logFailure(r.Context(), s.options.Log, record.Err)
 	if caveat.IsUndecided(record.Err) {
 		w.Header().Set("Retry-After", "1")
 		write(w, http.StatusServiceUnavailable, errorBody{Message: "cannot discharge now"})

@@ -1,0 +1,69 @@
+package dischargehttp
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"github.com/amaretti-go/amaretti/caveat"
+	"github.com/amaretti-go/amaretti/caveat/thirdparty"
+)
+
+// Record is what a [Service] did about one request for a discharge.
+type Record struct {
+	// Client is what ServiceOptions.Client said.
+	Client string
+
+	// Question is what the checker was asked, with the caller; zero if it did not come to that.
+	Question thirdparty.Question
+
+	// Err is nil if the caveat was discharged, and says why not if it was not. It wraps ErrInteractionRequired
+	// if somebody has to act first.
+	Err error
+}
+
+// AuditLog is an audit hook that writes to a log: at level info what is discharged, and that somebody has to act
+// first; what is undecided at error; all else at warn. Of the condition it writes the name alone, and nothing of the
+// caller, since both may be personal data; but the text of the checker's error. The logger gets the context of the
+// request. A nil logger is slog.Default, as it is at each request.
+func AuditLog(logger *slog.Logger) func(context.Context, Record) {
+	return func(ctx context.Context, r Record) {
+		level, what := slog.LevelInfo, "discharged"
+		switch {
+		case r.Err == nil:
+		case errors.Is(r.Err, ErrInteractionRequired):
+			what = "interaction required"
+		case caveat.IsUndecided(r.Err):
+			level, what = slog.LevelError, "discharge undecided"
+		default:
+			level, what = slog.LevelWarn, "discharge refused"
+		}
+		attrs := []slog.Attr{slog.String("client", r.Client)}
+		if name := r.Question.Name; name != "" {
+			attrs = append(attrs, slog.String("condition", name[:min(len(name), maxName)]))
+		}
+		if r.Err != nil {
+			attrs = append(attrs, slog.Any("error", r.Err))
+		}
+		logTo(logger).LogAttrs(ctx, level, what, attrs...)
+	}
+}
+
+const maxName = 64 // bytes of a condition's name in a log, since anybody can write one
+
+// logFailure writes to a log what an operator must know also without an audit hook.
+func logFailure(ctx context.Context, logger *slog.Logger, err error) {
+	switch {
+	case errors.Is(err, caveat.ErrPanicked):
+		logTo(logger).ErrorContext(ctx, "dischargehttp: the checker panicked", "error", err)
+	case caveat.IsUndecided(err):
+		logTo(logger).WarnContext(ctx, "dischargehttp: undecided", "error", err)
+	}
+}
+
+func logTo(logger *slog.Logger) *slog.Logger {
+	if logger == nil {
+		return slog.Default()
+	}
+	return logger
+}
