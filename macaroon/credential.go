@@ -3,6 +3,8 @@ package macaroon
 import (
 	"cmp"
 	"context"
+	"fmt"
+	"strings"
 
 	"github.com/amaretti-go/amaretti/internal/wire"
 )
@@ -31,6 +33,9 @@ func ParseWith(text string, limits Limits) (Credential, error) {
 	}
 	binary, err := wire.DecodeText(text)
 	if err != nil {
+		if strings.HasPrefix(text, walletPrefix) {
+			return Credential{}, fmt.Errorf("%w: a wallet as it is stored, want what Wallet.Encode gives", ErrNotMacaroon)
+		}
 		return Credential{}, err
 	}
 	return parse(binary, limits)

@@ -153,6 +153,7 @@ func TestStoredForms(t *testing.T) {
 	require.True(t, strings.HasPrefix(text(t, full), "wallet:"))
 	_, err = macaroon.Parse(text(t, full))
 	require.ErrorIs(t, err, macaroon.ErrNotMacaroon, "a verifier must not see unbound discharges")
+	require.ErrorContains(t, err, "Wallet.Encode", "and who sent them learns from its log what to send")
 
 	for _, w := range []macaroon.Wallet{plain, full} {
 		var back macaroon.Wallet
