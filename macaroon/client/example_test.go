@@ -112,8 +112,8 @@ func Example_siblings() {
 	// Output:
 	// the token for orders at orders is good: true
 	// the token for orders at inventory is good: false
-	// client: forward: macaroon: credential has bound discharges and can't be narrowed
+	// client: forward: macaroon: credential has bound discharges and can't be narrowed: its sender has to make one for the next hop as well
 	// the token for inventory at orders is good: false
 	// the token for inventory at inventory is good: true
-	// client: forward: macaroon: credential has bound discharges and can't be narrowed
+	// client: forward: macaroon: credential has bound discharges and can't be narrowed: its sender has to make one for the next hop as well
 }

@@ -73,7 +73,7 @@ func Forward(ctx context.Context, caveats ...macaroon.Caveat) (macaroon.Wallet, 
 	}
 	w, err := credential.Wallet()
 	if err != nil {
-		return macaroon.Wallet{}, fmt.Errorf("client: forward: %w", err)
+		return macaroon.Wallet{}, fmt.Errorf("client: forward: %w: its sender has to make one for the next hop as well", err)
 	}
 	if len(caveats) == 0 {
 		return w, nil
