@@ -53,7 +53,7 @@ type stream struct {
 
 	verified *atomic.Pointer[verifier.Verified] // the latest decision; nil until there is one
 	refusal  atomic.Pointer[refused]            // why the stream has ended; nil as long as it is open
-	news     chan struct{}                      // room for one: either of them is not nil any more
+	ended    chan struct{}                      // closed when it has
 	changed  <-chan struct{}                    // only for watch: there are new revocations
 
 	mu    sync.Mutex
@@ -85,7 +85,7 @@ func (a *Auth) open(ss grpc.ServerStream, method string) (s *stream, err error) 
 		method:       method,
 		extract:      a.options.Messages[method],
 		verified:     new(atomic.Pointer[verifier.Verified]),
-		news:         make(chan struct{}, 1),
+		ended:        make(chan struct{}),
 		since:        time.Now(),
 		changed:      a.verifier.RevocationsChanged(), // first, so that no change is missed
 	}
@@ -180,7 +180,7 @@ func (s *stream) watch(done <-chan outcome) (outcome, *refused) {
 		select {
 		case result := <-done:
 			return result, s.refusal.Load()
-		case <-s.news:
+		case <-s.ended:
 		case <-s.changed:
 			s.look()
 		case <-timer.C:
@@ -259,7 +259,7 @@ func (s *stream) end(err error) error {
 	}
 	if s.refusal.CompareAndSwap(nil, refusal) {
 		s.cancel(refusal)
-		s.tell()
+		close(s.ended)
 	}
 	return s.over()
 }
@@ -287,9 +287,7 @@ func (s *stream) allow(q question, verified *verifier.Verified) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.asked = q
-	if s.verified.Swap(verified) == nil {
-		s.tell()
-	}
+	s.verified.Store(verified)
 }
 
 // latest is what was allowed last.
@@ -297,14 +295,6 @@ func (s *stream) latest() question {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.asked
-}
-
-// tell has watch look at how things are.
-func (s *stream) tell() {
-	select {
-	case s.news <- struct{}{}:
-	default:
-	}
 }
 
 // over is why the stream has ended, if it has.
