@@ -113,6 +113,13 @@ func TestAnswers(t *testing.T) {
 		_, err = stream.Recv()
 		require.Equal(t, required, answerOf(t, err)) // another method of the same service
 		require.Len(t, s.audited(), 1)
+
+		watched := newService(t, setup{options: grpcauth.Options{Public: []string{healthpb.Health_Watch_FullMethodName}}})
+		stream, err = healthpb.NewHealthClient(watched.conn).Watch(watched.with(), &healthpb.HealthCheckRequest{})
+		require.NoError(t, err)
+		_, err = stream.Recv()
+		require.NoError(t, err)
+		require.Empty(t, watched.audited())
 	})
 	t.Run("unknown method", func(t *testing.T) {
 		_, err := pb.NewTestServiceClient(s.conn).EmptyCall(s.with(good), &pb.Empty{})

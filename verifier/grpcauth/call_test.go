@@ -596,6 +596,23 @@ func TestOtherCallsInTheContext(t *testing.T) {
 	require.Equal(t, []string{origin + ":443", other + ":443"}, asked)
 }
 
+// TestOtherCredentials: the interceptors of some credentials leave others alone.
+func TestOtherCredentials(t *testing.T) {
+	s, skew := newSkewed(t)
+	skew.Store(int64(time.Minute))
+	own, err := grpcauth.NewCredentials([]string{origin}, client.SourceFunc(func(context.Context, string) (macaroon.Wallet, error) {
+		t.Error("asked for others")
+		return macaroon.Wallet{}, io.EOF
+	}), grpcauth.ClientOptions{})
+	require.NoError(t, err)
+	others, err := grpcauth.NewCredentials([]string{origin}, client.Static(s.wallet()), grpcauth.ClientOptions{})
+	require.NoError(t, err)
+	c := pb.NewTestServiceClient(s.dial(grpc.WithUnaryInterceptor(own.Unary), grpc.WithPerRPCCredentials(others)))
+	_, err = c.UnaryCall(s.with(), &pb.SimpleRequest{})
+	require.Equal(t, invalid, answerOf(t, err))
+	require.Len(t, s.sent(), 1)
+}
+
 // TestStreamsRecover: a stream of many requests is not sent again, but when its refusal has
 // told the time, the next one comes with discharges that are good by it.
 func TestStreamsRecover(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
@@ -131,7 +132,9 @@ func TestNarrowing(t *testing.T) {
 
 func TestAnyMethod(t *testing.T) {
 	s := newSecure(t, setup{})
-	c := s.client(client.Static(s.wallet()), grpcauth.ClientOptions{AnyMethod: true, Lifetimes: map[string]time.Duration{"/grpc.testing.TestService/*": time.Hour}})
+	lifetimes := map[string]time.Duration{"/grpc.testing.TestService/*": time.Hour}
+	c := s.client(client.Static(s.wallet()), grpcauth.ClientOptions{AnyMethod: true, Lifetimes: lifetimes})
+	clear(lifetimes) // it has a copy
 	_, err := c.EmptyCall(s.with(), &pb.Empty{})
 	require.NoError(t, err)
 	list := conditions(t, s.sent()[0])
@@ -238,17 +241,22 @@ func TestTransportSecurity(t *testing.T) {
 	// Nor does this package, should another library ask.
 	_, err = creds.GetRequestMetadata(t.Context(), origin+"/grpc.testing.TestService")
 	require.Equal(t, codes.Unauthenticated, status.Code(err))
-	info := credentials.RequestInfo{Method: pb.TestService_UnaryCall_FullMethodName, AuthInfo: noSecurity{}}
-	_, err = creds.GetRequestMetadata(credentials.NewContextWithRequestInfo(t.Context(), info), origin+"/grpc.testing.TestService")
-	require.Error(t, err)
+	require.ErrorContains(t, err, "which call")
+	info := credentials.RequestInfo{Method: pb.TestService_UnaryCall_FullMethodName}
+	for _, level := range []credentials.SecurityLevel{credentials.NoSecurity, credentials.IntegrityOnly} {
+		info.AuthInfo = security(level)
+		_, err = creds.GetRequestMetadata(credentials.NewContextWithRequestInfo(t.Context(), info), origin+"/grpc.testing.TestService")
+		require.Error(t, err)
+	}
 	require.True(t, creds.RequireTransportSecurity())
 }
 
-type noSecurity struct{}
+// security is what another transport says of itself.
+type security credentials.SecurityLevel
 
-func (noSecurity) AuthType() string { return "none" }
-func (noSecurity) GetCommonAuthInfo() credentials.CommonAuthInfo {
-	return credentials.CommonAuthInfo{SecurityLevel: credentials.NoSecurity}
+func (security) AuthType() string { return "other" }
+func (s security) GetCommonAuthInfo() credentials.CommonAuthInfo {
+	return credentials.CommonAuthInfo{SecurityLevel: credentials.SecurityLevel(s)}
 }
 
 // TestTwoCredentials: gRPC sends those of the connection and those of the call.
@@ -339,6 +347,21 @@ func TestDischarges(t *testing.T) {
 	wallet, err := macaroon.NewWallet(token)
 	require.NoError(t, err)
 	require.Equal(t, wallet.Missing(), grpcauth.MissingDischarges(refusal))
+	violation := status.Convert(refusal).Details()[1].(*errdetails.PreconditionFailure).Violations[0]
+	require.Equal(t, "MISSING_DISCHARGE", violation.Type)
+
+	// Others have such details too.
+	for _, detail := range []*errdetails.ErrorInfo{
+		{Reason: grpcauth.ReasonInvalidToken, Domain: grpcauth.Domain}, {Reason: grpcauth.ReasonDischargeRequired, Domain: "example.com"},
+	} {
+		other, err := status.New(codes.Unauthenticated, "no").WithDetails(detail, &errdetails.PreconditionFailure{Violations: []*errdetails.PreconditionFailure_Violation{violation}})
+		require.NoError(t, err)
+		require.Empty(t, grpcauth.MissingDischarges(other.Err()))
+	}
+	terms, err := status.New(codes.Unauthenticated, "no").WithDetails(&errdetails.ErrorInfo{Reason: grpcauth.ReasonDischargeRequired, Domain: grpcauth.Domain},
+		&errdetails.PreconditionFailure{Violations: []*errdetails.PreconditionFailure_Violation{{Type: "TOS", Description: violation.Description}, {Type: violation.Type, Description: "?"}}})
+	require.NoError(t, err)
+	require.Empty(t, grpcauth.MissingDischarges(terms.Err()))
 
 	// Locations are anybody's bytes, and what a holder appended can be missing too.
 	odd, err := token.Attenuate(oddParty{})
@@ -396,12 +419,19 @@ func TestForwarding(t *testing.T) {
 	require.Empty(t, arrived.Get("x-secret"))
 	require.Empty(t, arrived.Get("macaroon"))
 
-	without := newService(t, setup{})
-	without.source.Source = next.keys
-	without.handler.unary = relay
-	_, err = without.unary(without.with(next.bearer()))
-	require.Equal(t, codes.Unauthenticated, status.Code(err))
-	require.NotContains(t, err.Error(), client.ErrNothingToForward.Error()) // that is for without to know
+	// Without the option there is nothing to forward, whichever way the call was decided on.
+	var without *service
+	for _, options := range []grpcauth.Options{
+		{Import: true}, {Facts: func(_ context.Context, _ string, f caveat.Facts) caveat.Facts { return f }}, {},
+	} {
+		without = newService(t, setup{options: options})
+		without.source.Source = next.keys
+		without.handler.unary = relay
+		_, err = without.unary(without.with(next.bearer()))
+		require.Equal(t, codes.Unauthenticated, status.Code(err))
+		require.NotContains(t, err.Error(), client.ErrNothingToForward.Error()) // that is for without to know
+		require.Empty(t, next.sent())
+	}
 
 	// A stream's context has the token as well.
 	first.handler.duplex = func(stream pb.TestService_FullDuplexCallServer) error {

@@ -243,6 +243,14 @@ func TestNew(t *testing.T) {
 		require.ErrorContains(t, err, problem)
 	}
 
+	// Whatever calls the interceptor, a method of another form is one that nobody listed.
+	s := newService(t, setup{options: grpcauth.Options{Operation: func(context.Context, string) string { return operation }}})
+	for _, method := range []string{"", "/", "UnaryCall", "/UnaryCall", "grpc.testing.TestService/UnaryCall", "a/b/c"} {
+		ctx := metadata.NewIncomingContext(t.Context(), metadata.Pairs("authorization", s.bearer()))
+		_, err = s.auth.Unary(ctx, nil, &grpc.UnaryServerInfo{FullMethod: method}, nil)
+		require.Equal(t, denied, answerOf(t, err), method)
+	}
+
 	var zero grpcauth.Auth
 	ctx := metadata.NewIncomingContext(t.Context(), metadata.Pairs("authorization", "Bearer x"))
 	_, err = zero.Unary(ctx, nil, &grpc.UnaryServerInfo{FullMethod: "/a.B/C"}, nil)
@@ -285,13 +293,18 @@ func TestOptionsAreCopied(t *testing.T) {
 	operations := map[string]string{"/grpc.testing.TestService/EmptyCall": operation}
 	public := []string{"/grpc.testing.TestService/EmptyCall"}
 	public[0] = "/grpc.testing.TestService/UnimplementedCall"
-	s := newService(t, setup{options: grpcauth.Options{Operations: operations, Public: public}})
+	messages, hosts := map[string]grpcauth.Extractor{}, []string{host}
+	s := newService(t, setup{options: grpcauth.Options{Operations: operations, Public: public, Messages: messages, Hosts: hosts}})
 	operations["/grpc.testing.TestService/UnaryCall"] = operation
 	public[0] = "/grpc.testing.TestService/UnaryCall"
+	messages["/grpc.testing.TestService/EmptyCall"] = func(any) (string, string) { return "", "" }
+	hosts[0] = "other.internal"
 	_, err := s.unary(s.with())
 	require.Equal(t, required, answerOf(t, err))
 	_, err = s.unary(s.with(s.bearer()))
 	require.Equal(t, denied, answerOf(t, err))
+	_, err = pb.NewTestServiceClient(s.conn).EmptyCall(s.with(s.bearer(caveat.Hosts(host))), &pb.Empty{})
+	require.NoError(t, err)
 }
 
 // TestCheck: a handler decides on something else, and answers with what it is told.
@@ -318,8 +331,11 @@ func TestCheck(t *testing.T) {
 func TestUnaryMessage(t *testing.T) {
 	s := newService(t, setup{options: grpcauth.Options{Messages: map[string]grpcauth.Extractor{
 		pb.TestService_UnaryCall_FullMethodName: grpcauth.Extract(func(m *pb.SimpleRequest) (string, string) {
-			if m.GetFillUsername() {
+			switch {
+			case m.GetFillUsername():
 				panic("panic-value-" + leak)
+			case m.GetFillOauthScope():
+				return verifier.AnyOperation, ""
 			}
 			return operation, string(m.GetPayload().GetBody())
 		}),
@@ -346,6 +362,10 @@ func TestUnaryMessage(t *testing.T) {
 	}
 	_, err := c.EmptyCall(s.with(s.bearer()), &pb.Empty{}) // a message of another type
 	require.Equal(t, denied, answerOf(t, err))
+	admin, err := s.keys.Mint(t.Context(), macaroon.Grant{}, caveat.ExpiresIn(time.Hour), caveat.Audience(audience), caveat.Operations("*"))
+	require.NoError(t, err)
+	_, err = c.UnaryCall(s.with("Bearer "+must(admin.Encode())), &pb.SimpleRequest{FillOauthScope: true})
+	require.Equal(t, denied, answerOf(t, err)) // no message asks for everything
 	require.NotContains(t, s.log.String(), "panic-value")
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	pb "google.golang.org/grpc/interop/grpc_testing"
@@ -81,6 +82,7 @@ func TestBadLog(t *testing.T) {
 	ctx := metadata.NewIncomingContext(t.Context(), metadata.Pairs("authorization", s.bearer()))
 	_, err = auth.Unary(ctx, nil, &grpc.UnaryServerInfo{FullMethod: pb.TestService_UnaryCall_FullMethodName}, nil)
 	require.Equal(t, undecided, answerOf(t, err))
+	require.Positive(t, status.Convert(err).Details()[1].(*errdetails.RetryInfo).RetryDelay.AsDuration())
 }
 
 // TestCauseStaysInside: why a service has no token for the next one is for its own log. A handler that returns the

@@ -78,6 +78,16 @@ func TestLND(t *testing.T) {
 		})
 	}
 
+	// The verifier's own limits hold.
+	set.verifier.Limits.Text = len(text) - 1
+	set.options.Import = true
+	small := newService(t, set)
+	for _, values := range [][]string{{"macaroon", good}, {"authorization", "Bearer " + text}} {
+		_, err = small.unary(metadata.AppendToOutgoingContext(small.with(), values...))
+		require.Equal(t, invalid, answerOf(t, err))
+		require.Equal(t, verifier.OverLimit, small.audited()[0].Err.Reason)
+	}
+
 	// Without the option the key is nobody's: neither a token nor in the way of one.
 	plain := newService(t, setup{})
 	_, err = plain.unary(metadata.AppendToOutgoingContext(plain.with(), "macaroon", good))

@@ -309,12 +309,30 @@ func TestBlockedSend(t *testing.T) {
 	require.Equal(t, invalid, answerOf(t, err))
 }
 
+// counting is a stream that counts what is received from it.
+type counting struct {
+	grpc.ServerStream
+	received *atomic.Int32
+}
+
+func (c counting) RecvMsg(message any) error {
+	c.received.Add(1)
+	return c.ServerStream.RecvMsg(message)
+}
+
 // TestMessageIsFinal: a handler that goes on after a refused message can't hide it.
 func TestMessageIsFinal(t *testing.T) {
 	options := byResource
 	options.RecheckEvery = time.Hour
-	s := newService(t, setup{options: options})
+	var received atomic.Int32
+	s := newService(t, setup{options: options, outside: []grpc.ServerOption{
+		grpc.ChainStreamInterceptor(func(server any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, h grpc.StreamHandler) error {
+			return h(server, counting{ss, &received})
+		}),
+	}})
+	done := make(chan struct{})
 	s.handler.duplex = func(stream pb.TestService_FullDuplexCallServer) error {
+		defer close(done)
 		for range 3 {
 			stream.Recv()
 		}
@@ -327,6 +345,8 @@ func TestMessageIsFinal(t *testing.T) {
 	_, err := stream.Recv()
 	require.Equal(t, denied, answerOf(t, err))
 	require.Len(t, s.audited(), 2)
+	<-done
+	require.EqualValues(t, 2, received.Load(), "what has ended is not received from")
 
 	// Nor can one that does nothing any more.
 	hang := make(chan struct{})
@@ -521,6 +541,14 @@ func TestVerifiersClock(t *testing.T) {
 		_, err := s.open(s.long(s.bearer(caveat.ExpiresIn(30*time.Second), caveat.Resources("orders/7")))).Recv()
 		require.Equal(t, invalid, answerOf(t, err))
 		require.Equal(t, 35*time.Second, time.Since(start), "without a message, too")
+
+		// When this clock says that it has ended, what the last message asked for still holds.
+		start = time.Now()
+		stream := s.open(s.long(s.bearer(caveat.ExpiresIn(30*time.Second), caveat.Resources("orders/7"))))
+		require.NoError(t, exchange(stream, "orders/7"))
+		_, err = stream.Recv()
+		require.Equal(t, invalid, answerOf(t, err))
+		require.Equal(t, 35*time.Second, time.Since(start))
 	})
 	synctest.Test(t, func(t *testing.T) {
 		s := newService(t, setup{verifier: verifier.Options{Leeway: 7 * time.Second}})
