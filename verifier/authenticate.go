@@ -18,12 +18,12 @@ type proof struct {
 	root       root
 
 	// What was known of the credential beforehand.
-	entry      *entry  // nil: nothing
-	renewed    bool    // the source was asked again, and what it said is as before
-	whole      bool    // nothing had to be computed
-	primary    *node   // the last node that the primary macaroon shares with others
-	discharges []*node // the same of each macaroon, by index; nil if there are none
-	branch     *branch // that the credential is; nil if it is none
+	entry   *entry  // nil: nothing
+	renewed bool    // the source was asked again, and what it said is as before
+	whole   bool    // nothing had to be computed
+	primary *node   // the last node that is known of the primary macaroon
+	each    []*node // the same of each macaroon, by index; nil if there are no discharges
+	branch  *branch // that the credential is; nil if it is none
 }
 
 // known gives the last node of a macaroon that was known; it may be nil.
@@ -31,21 +31,21 @@ func (p *proof) known(i int) *node {
 	if i == 0 {
 		return p.primary
 	}
-	if p.discharges == nil {
+	if p.each == nil {
 		return nil
 	}
-	return p.discharges[i]
+	return p.each[i]
 }
 
-// place finds the branch that the credential is, if it is one.
-func (p *proof) place() *branch {
+// findBranch finds the branch that the credential is, if it is one.
+func (p *proof) findBranch() *branch {
 	if p.entry == nil || !p.whole {
 		return nil
 	}
-	if p.discharges == nil {
-		return stands([]*node{p.primary})
+	if p.each == nil {
+		return branchOf([]*node{p.primary})
 	}
-	return stands(p.discharges)
+	return branchOf(p.each)
 }
 
 // text gives what is kept with a text of the credential, or nil. Locations may differ in
@@ -55,7 +55,7 @@ func (p *proof) text() *presented {
 		return nil
 	}
 	t := p.branch.text.Load()
-	if t == nil || !slices.Equal(t.proof.discharges, p.discharges) {
+	if t == nil || !slices.Equal(t.proof.each, p.each) {
 		return nil
 	}
 	return t
@@ -70,9 +70,9 @@ func (p *proof) minterCaveats() int {
 
 // prove does all that is decided by cryptography: limits, then the root
 // signature, then the whole chain of every macaroon. Nothing of the
-// application's sees any of the token before all of that held. p is stamped, and late tells
-// why not.
-func (v *Verifier) prove(ctx context.Context, c macaroon.Credential, now time.Time, p *proof, late *Error) *Error {
+// application's sees any of the token before all of that held. p is stamped, and unstamped
+// tells why not.
+func (v *Verifier) prove(ctx context.Context, c macaroon.Credential, now time.Time, p *proof, unstamped *Error) *Error {
 	if err := ctx.Err(); err != nil {
 		return refuse(ContextDone, err)
 	}
@@ -86,7 +86,7 @@ func (v *Verifier) prove(ctx context.Context, c macaroon.Credential, now time.Ti
 		}
 	}
 	p.credential = c
-	known, refusal := v.rootOf(ctx, view.At(0).Identifier(), p, late)
+	known, refusal := v.rootOf(ctx, view.At(0).Identifier(), p, unstamped)
 	if refusal != nil {
 		return refusal
 	}
@@ -109,10 +109,10 @@ func (v *Verifier) prove(ctx context.Context, c macaroon.Credential, now time.Ti
 	if refusal != nil {
 		return refusal
 	}
-	p.primary, p.discharges, p.whole = w.primaryKnown, w.known, w.hasher.Links() == 0
-	p.branch = p.place()
+	p.primary, p.each, p.whole = w.primaryKnown, w.each, w.hasher.Links() == 0
+	p.branch = p.findBranch()
 	v.cache.Value().count(p)
-	if refusal = p.complete(); refusal != nil {
+	if refusal = p.untruncated(); refusal != nil {
 		return refusal
 	}
 	if refusal = v.unrevoked(p); refusal != nil {
@@ -120,33 +120,37 @@ func (v *Verifier) prove(ctx context.Context, c macaroon.Credential, now time.Ti
 	}
 	p.asked = whoAttests(p.identifier.Attests, w.met)
 	if len(w.missing) > 0 {
-		// Everything presented is authentic; but who holds an expired token need
-		// not go and get discharges for it.
-		if _, expired := p.terms(now, v.options.Leeway); expired != nil {
-			return expired
-		}
-		refusal = refuse(MissingDischarge, nil)
-		refusal.Missing = w.missing
-		return refusal
+		return v.undischarged(p, w.missing, now)
 	}
 	return nil
+}
+
+// undischarged refuses a credential of which everything presented is authentic, and
+// something is missing. Who holds an expired token need not go and get discharges for it.
+func (v *Verifier) undischarged(p *proof, missing []macaroon.MissingDischarge, now time.Time) *Error {
+	if _, expired := p.terms(now, v.options.Leeway); expired != nil {
+		return expired
+	}
+	refusal := refuse(MissingDischarge, nil)
+	refusal.Missing = missing
+	return refusal
 }
 
 // recall gives what was proved of a credential when its text was presented before. The
 // text is the same, byte for byte, and so are the signatures in it; what they follow from
 // must still be what the source says. If it is not, or if that can't be told, there is no
-// proof: prove has to find one. now is stamped, and late tells why not.
-func (v *Verifier) recall(ctx context.Context, t *presented, now *root, late *Error) (*proof, *Error) {
-	if t == nil || late != nil || ctx.Err() != nil || !v.serves(t.proof.entry.root.Load(), now) {
+// proof: prove has to find one. unstamped tells why now is not known.
+func (v *Verifier) recall(ctx context.Context, t *presented, now stamp, unstamped *Error) (*proof, *Error) {
+	if t == nil || unstamped != nil || ctx.Err() != nil || !v.serves(t.proof.entry.root.Load(), now) {
 		return nil, nil
 	}
 	v.cache.Value().count(&t.proof)
 	return &t.proof, v.unrevoked(&t.proof)
 }
 
-// complete holds the primary macaroon to the number of caveats that its minter
+// untruncated holds the primary macaroon to the number of caveats that its minter
 // wrote.
-func (p *proof) complete() *Error {
+func (p *proof) untruncated() *Error {
 	if p.minterCaveats() > p.credential.Inspect().At(0).Caveats().Len() {
 		return refuseAt(Malformed, 0, -1, errTooFew)
 	}

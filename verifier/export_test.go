@@ -27,8 +27,9 @@ func (v *Verifier) Remembers(text string) bool { return v.presented(text) != nil
 // Work counts the HMACs that the walk of c takes with what the cache knows, and tells
 // whether it ends well.
 func (v *Verifier) Work(ctx context.Context, c macaroon.Credential) (links int, ok bool) {
-	var p proof
-	known, refusal := v.rootOf(ctx, c.Inspect().At(0).Identifier(), &p, v.stamp(ctx, &p.root))
+	now, unstamped := v.stamp(ctx)
+	p := proof{root: root{at: now}}
+	known, refusal := v.rootOf(ctx, c.Inspect().At(0).Identifier(), &p, unstamped)
 	if refusal != nil || !known {
 		return 0, false
 	}

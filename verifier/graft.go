@@ -82,7 +82,7 @@ func (g *graft) add(root *node, expiry time.Time) (b *branch, ok bool) {
 		g.hasher.Bind(primary, &b.bound[j])
 		ok = ok && g.view.At(g.order[j]).SignedBy(b.bound[j])
 	}
-	if !ok || len(g.fresh) == 0 && stands(b.ends) != nil {
+	if !ok || len(g.fresh) == 0 && branchOf(b.ends) != nil {
 		return nil, false
 	}
 	for _, n := range g.fresh {

@@ -15,8 +15,14 @@ import (
 type root struct {
 	sig   [chain.Size]byte
 	grant ForeignGrant // zero if native
-	epoch uint64       // read before the signature was asked for
-	asked time.Time    // when that was; zero if the source has an epoch
+	at    stamp
+}
+
+// stamp is when a source was asked, as it counts: by its epoch, or else by the clock. It
+// is read before the source is asked, so that what changes meanwhile is never missed.
+type stamp struct {
+	epoch uint64
+	time  time.Time // zero if the source has an epoch
 }
 
 // same tells, in constant time as to the signature, whether two answers are the same.
@@ -30,27 +36,26 @@ func (r root) clone() *root {
 	return &r
 }
 
-// stamp notes what an answer of the source is good for, before it is asked.
-func (v *Verifier) stamp(ctx context.Context, r *root) (refusal *Error) {
+// stamp reads the epoch, or the clock.
+func (v *Verifier) stamp(ctx context.Context) (now stamp, refusal *Error) {
 	if v.epoch == nil {
-		r.asked = time.Now()
-		return nil
+		return stamp{time: time.Now()}, nil
 	}
-	r.epoch, refusal = v.readEpoch(ctx)
-	return refusal
+	now.epoch, refusal = v.readEpoch(ctx)
+	return now, refusal
 }
 
-// serves tells whether an answer of the source may still be relied on now.
-func (v *Verifier) serves(kept, now *root) bool {
+// serves tells whether the cache may still rely on an answer of the source.
+func (v *Verifier) serves(kept *root, now stamp) bool {
 	if v.epoch != nil {
-		return kept.epoch == now.epoch
+		return kept.at.epoch == now.epoch
 	}
-	return now.asked.Sub(kept.asked) < v.options.CacheFor
+	return now.time.Sub(kept.at.time) < v.options.CacheFor
 }
 
 // rootOf finds out the root signature of an identifier, and what it says: from the cache
-// if that still holds, else from the source. p is stamped, and late tells why not.
-func (v *Verifier) rootOf(ctx context.Context, identifier string, p *proof, late *Error) (known bool, refusal *Error) {
+// if that still holds, else from the source. p is stamped, and unstamped tells why not.
+func (v *Verifier) rootOf(ctx context.Context, identifier string, p *proof, unstamped *Error) (known bool, refusal *Error) {
 	p.entry = v.cache.Value().find(identifier)
 	if p.entry != nil {
 		p.identifier = p.entry.identifier
@@ -60,12 +65,12 @@ func (v *Verifier) rootOf(ctx context.Context, identifier string, p *proof, late
 			return false, refuseAt(Malformed, 0, -1, err)
 		}
 	}
-	if late != nil {
-		return false, late
+	if unstamped != nil {
+		return false, unstamped
 	}
 	var kept *root
 	if p.entry != nil {
-		if kept = p.entry.root.Load(); v.serves(kept, &p.root) {
+		if kept = p.entry.root.Load(); v.serves(kept, p.root.at) {
 			p.root = *kept
 			return true, nil
 		}
@@ -87,13 +92,15 @@ func (v *Verifier) reprove(ctx context.Context, p *proof) (*proof, *Error) {
 	if err := ctx.Err(); err != nil {
 		return nil, refuse(ContextDone, err)
 	}
-	var r root
-	if refusal := v.stamp(ctx, &r); refusal != nil {
+	now, refusal := v.stamp(ctx)
+	if refusal != nil {
 		return nil, refusal
 	}
-	if v.epoch != nil && r.epoch == p.root.epoch || v.epoch == nil && r.asked.Sub(p.root.asked) <= v.options.RecheckAfter {
+	at := p.root.at
+	if v.epoch != nil && now.epoch == at.epoch || v.epoch == nil && now.time.Sub(at.time) <= v.options.RecheckAfter {
 		return p, nil
 	}
+	r := root{at: now}
 	found, refusal := v.ask(ctx, p.credential.Inspect().At(0).Identifier(), &r)
 	if refusal != nil {
 		return nil, refusal
@@ -104,9 +111,9 @@ func (v *Verifier) reprove(ctx context.Context, p *proof) (*proof, *Error) {
 	fresh := *p
 	fresh.root = r
 	if fresh.renewed = r.same(&p.root); !fresh.renewed { // it grants something else now, and that is another entry
-		fresh.entry, fresh.primary, fresh.discharges, fresh.branch = nil, nil, nil, nil
+		fresh.entry, fresh.primary, fresh.each, fresh.branch = nil, nil, nil, nil
 	}
-	if refusal := fresh.complete(); refusal != nil {
+	if refusal := fresh.untruncated(); refusal != nil {
 		return nil, refusal
 	}
 	return &fresh, nil

@@ -78,9 +78,9 @@ func (n *node) path(room []*node) []*node {
 	return room
 }
 
-// together gives the signature of a discharge that ends in a node as bound to the
+// bound gives the signature of a discharge that ends in a node as bound to the
 // primary macaroon that ends in n, if they have been seen together.
-func (n *node) together(discharge *node) (bound *[chain.Size]byte) {
+func (n *node) bound(discharge *node) *[chain.Size]byte {
 	for b := n.branches.Load(); b != nil; b = b.next.Load() {
 		for i, end := range b.ends {
 			if end == discharge && i > 0 {
@@ -125,8 +125,8 @@ func (n *node) check(ctx context.Context, req *caveat.Request, registry *caveat.
 // declarations by itself.
 func compiles(c class) bool { return c != expiring && c != declaring }
 
-// stands gives the branch that ends in these nodes, or nil.
-func stands(ends []*node) *branch {
+// branchOf gives the branch that ends in these nodes, or nil.
+func branchOf(ends []*node) *branch {
 	for b := ends[0].branches.Load(); b != nil; b = b.next.Load() {
 		if len(b.ends) == len(ends) && !slices.ContainsFunc(ends, func(n *node) bool { return !slices.Contains(b.ends, n) }) {
 			return b

@@ -190,12 +190,11 @@ func (v *Verifier) Verify(ctx context.Context, c macaroon.Credential, operation 
 // verify decides on a credential, which is what was presented if that is not nil.
 func (v *Verifier) verify(ctx context.Context, c macaroon.Credential, t *presented, operation string, facts *caveat.Facts) (*Verified, error) {
 	start := v.now()
-	var now root
-	late := v.stamp(ctx, &now) // once, before any answer of the source is looked up or asked for
-	p, refusal := v.recall(ctx, t, &now, late)
+	now, unstamped := v.stamp(ctx) // once, before any answer of the source is looked up or asked for
+	p, refusal := v.recall(ctx, t, now, unstamped)
 	if p == nil {
-		p = &proof{root: now} // on the stack: it goes no further than this
-		refusal = v.prove(ctx, c, start, p, late)
+		p = &proof{root: root{at: now}} // on the stack: it goes no further than this
+		refusal = v.prove(ctx, c, start, p, unstamped)
 	}
 	var verified *Verified
 	if refusal == nil {
@@ -282,8 +281,9 @@ func (v *Verifier) RefuseUnread(ctx context.Context, operation string, err error
 // facts are known, use Verify.
 func (v *Verifier) Authenticate(ctx context.Context, c macaroon.Credential) (*Authentic, error) {
 	start := v.now()
-	p := new(proof)
-	if refusal := v.prove(ctx, c, start, p, v.stamp(ctx, &p.root)); refusal != nil {
+	now, unstamped := v.stamp(ctx)
+	p := &proof{root: root{at: now}}
+	if refusal := v.prove(ctx, c, start, p, unstamped); refusal != nil {
 		v.audit(ctx, c, "", nil, refusal, start)
 		return nil, refusal
 	}

@@ -22,7 +22,7 @@ type walk struct {
 
 	primaryKnown *node   // the last node that is known of the primary macaroon
 	primaryWhole bool    // and whether that is all of it
-	known        []*node // the last nodes of all macaroons, by index, if there are several
+	each         []*node // the last node that is known of each macaroon, by index, if there are several
 }
 
 // discharge is a macaroon that is to be verified under the key that its caveat
@@ -141,10 +141,10 @@ func (w *walk) resume(d *discharge, caveats macaroon.UnverifiedCaveats) (i int, 
 		w.primaryKnown, w.primaryWhole = d.known, i == caveats.Len()
 	}
 	if n := w.view.Len(); n > 1 {
-		if w.known == nil {
-			w.known = make([]*node, n)
+		if w.each == nil {
+			w.each = make([]*node, n)
 		}
-		w.known[d.macaroon] = d.known
+		w.each[d.macaroon] = d.known
 	}
 	return i, reason, at
 }
@@ -152,7 +152,7 @@ func (w *walk) resume(d *discharge, caveats macaroon.UnverifiedCaveats) (i int, 
 // bind turns the signature of a discharge into the one that it is presented with.
 func (w *walk) bind(d *discharge, known bool, sig *[chain.Size]byte) {
 	if known && w.primaryWhole {
-		if bound := w.primaryKnown.together(d.known); bound != nil {
+		if bound := w.primaryKnown.bound(d.known); bound != nil {
 			*sig = *bound
 			return
 		}
