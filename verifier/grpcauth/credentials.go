@@ -154,11 +154,12 @@ func (c *Credentials) GetRequestMetadata(ctx context.Context, uri ...string) (ma
 var errNoCall = errors.New("grpcauth: credentials: it is not told which call they are for")
 
 func (c *Credentials) authorization(ctx context.Context, uri []string) (string, error) {
-	// gRPC asks for the security of the connection as well. It may be asked twice.
 	info, ok := credentials.RequestInfoFromContext(ctx)
-	if !ok || len(uri) != 1 {
+	// gRPC writes the method behind the authority: without the slash it would be part of that.
+	if !ok || len(uri) != 1 || !strings.HasPrefix(info.Method, "/") {
 		return "", errNoCall
 	}
+	// gRPC asks for the security of the connection as well. It may be asked twice.
 	if err := credentials.CheckSecurityLevel(info.AuthInfo, credentials.PrivacyAndIntegrity); err != nil {
 		return "", fmt.Errorf("grpcauth: credentials: %w", err)
 	}

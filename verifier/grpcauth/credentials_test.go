@@ -195,6 +195,22 @@ func TestOtherAuthority(t *testing.T) {
 	require.Empty(t, s.sent())
 }
 
+// TestMethodIsNoAuthority: gRPC writes the method behind the authority, so that one without a
+// leading slash could name another authority.
+func TestMethodIsNoAuthority(t *testing.T) {
+	s := newSecure(t, setup{})
+	creds, err := grpcauth.NewCredentials([]string{"https://other.internal.example"}, client.SourceFunc(func(context.Context, string) (macaroon.Wallet, error) {
+		t.Error("a token was asked for")
+		return macaroon.Wallet{}, io.EOF
+	}), grpcauth.ClientOptions{})
+	require.NoError(t, err)
+	conn := s.dial(append(creds.DialOptions(), grpc.WithAuthority("other.internal"))...)
+	for _, method := range []string{".example/UnaryCall", ".example/a/b", ".example", ".example:443/UnaryCall"} {
+		err = conn.Invoke(s.with(), method, &pb.SimpleRequest{}, &pb.SimpleResponse{})
+		require.Equal(t, codes.Unauthenticated, status.Code(err), method)
+	}
+}
+
 // TestTransportSecurity: gRPC refuses to send the token where others could read it.
 func TestTransportSecurity(t *testing.T) {
 	s := newService(t, setup{})
