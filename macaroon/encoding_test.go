@@ -166,7 +166,8 @@ func TestContext(t *testing.T) {
 	require.Equal(t, text(t, c), text(t, got))
 }
 
-// What an accessor or an Append method returns is the caller's.
+// What an accessor or an Append method returns is the caller's, and encoding, which binds,
+// leaves the wallet as it is.
 func TestNothingIsShared(t *testing.T) {
 	primary, d := tree(t)
 	w, err := macaroon.NewWallet(primary, d["a"])
@@ -181,6 +182,22 @@ func TestNothingIsShared(t *testing.T) {
 	require.NoError(t, err)
 	clear(txt)
 	require.Equal(t, before, text(t, w))
+	first, err := w.Encode()
+	require.NoError(t, err)
+	again, err := w.Encode()
+	require.NoError(t, err)
+	require.Equal(t, first, again)
+	require.Equal(t, before, text(t, w))
+
+	// Of two wallets that are made of one, neither gets what the other was given.
+	one, err := macaroon.NewWallet(primary, d["a"], d["b"])
+	require.NoError(t, err)
+	left, err := one.With(d["a1"])
+	require.NoError(t, err)
+	before = text(t, left)
+	_, err = one.With(d["a2"])
+	require.NoError(t, err)
+	require.Equal(t, before, text(t, left))
 }
 
 // FuzzParse: whatever is parsed encodes to the same text, and nothing panics.

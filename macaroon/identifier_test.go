@@ -1,6 +1,8 @@
 package macaroon_test
 
 import (
+	"encoding/binary"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -121,6 +123,25 @@ func TestIdentifierWontBeRead(t *testing.T) {
 			require.ErrorIs(t, err, macaroon.ErrMalformed)
 			require.Zero(t, id)
 		})
+	}
+}
+
+// TestIdentifierMemory: what an identifier claims to hold takes no memory.
+func TestIdentifierMemory(t *testing.T) {
+	good, err := full().MarshalBinary()
+	require.NoError(t, err)
+	before, _, found := strings.Cut(string(good), "\x06\x16")
+	require.True(t, found)
+	for _, claim := range []int{100, 1 << 14, 1 << 24} {
+		attests := strings.Repeat("k", 100)
+		attests = "\x01" + string(binary.AppendUvarint(nil, uint64(claim))) + attests
+		identifier := before + "\x06" + string(binary.AppendUvarint(nil, uint64(len(attests)))) + attests
+		var start, end runtime.MemStats
+		runtime.ReadMemStats(&start)
+		_, err := macaroon.ParseIdentifier(identifier)
+		runtime.ReadMemStats(&end)
+		require.ErrorIs(t, err, macaroon.ErrMalformed)
+		require.Less(t, end.TotalAlloc-start.TotalAlloc, uint64(32*len(identifier)+1<<12))
 	}
 }
 

@@ -261,13 +261,18 @@ func FuzzOracle(f *testing.F) {
 	})
 }
 
-// The id of a third party's caveat, which may be any text, is nobody's condition.
+// The id of a third party's caveat, which may be any text, is nobody's condition, also if the
+// caveat has no location.
 func TestConditionOfEachCaveat(t *testing.T) {
-	caveats := mustNew(t, "key", "id", "", macaroon.Condition("allow *"), thirdParty("time-before 2000-01-01T00:00:00Z")).Inspect().Caveats()
+	caveats := mustNew(t, "key", "id", "", macaroon.Condition("allow *"), thirdParty("time-before 2000-01-01T00:00:00Z"),
+		macaroon.ThirdParty([]byte("key"), "allow *", "")).Inspect().Caveats()
 	condition, ok := caveats.Condition(0)
 	require.True(t, ok)
 	require.Equal(t, "allow *", condition)
-	condition, ok = caveats.Condition(1)
-	require.False(t, ok)
-	require.Empty(t, condition)
+	for i := 1; i < caveats.Len(); i++ {
+		condition, ok = caveats.Condition(i)
+		require.False(t, ok)
+		require.Empty(t, condition)
+		require.True(t, caveats.At(i).ThirdParty())
+	}
 }

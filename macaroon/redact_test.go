@@ -96,4 +96,8 @@ identifier "id\nidentifier \"x\""
 caveat 0: "a\nsignature 00"
 caveat 1: third party at "https://b\nc/", caveat id "b\nc"
 `, description)
+
+	minted, err := macaroon.Mint(ctx, oneKey("k1"), "k1", macaroon.Grant{Subject: `x" (minter)`, IssuedAt: issued})
+	require.NoError(t, err)
+	require.Contains(t, minted.Inspect().String(), `subject "x\" (minter)"`)
 }
