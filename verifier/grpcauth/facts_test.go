@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"net"
 	"net/netip"
 	"strings"
@@ -228,6 +229,35 @@ func TestOperationFunction(t *testing.T) {
 		require.Equal(t, denied, answerOf(t, call(method, everything)), method)
 	}
 	require.Equal(t, []string{"/GRPC.testing.TestService/UnaryCall", "/grpc.testing.TestService/UnaryCall%2F"}, asked)
+}
+
+// TestForgedTokensReachNoFunction: a token that can be read and that nobody signed is no
+// reason to ask the application anything.
+func TestForgedTokensReachNoFunction(t *testing.T) {
+	var asked atomic.Int32
+	extract := func(any) (string, string) { asked.Add(1); return operation, "" }
+	s := newService(t, setup{options: grpcauth.Options{
+		Operation: func(context.Context, string) string { asked.Add(1); return operation },
+		Facts:     func(_ context.Context, _ string, f caveat.Facts) caveat.Facts { asked.Add(1); return f },
+		Messages: map[string]grpcauth.Extractor{
+			pb.TestService_UnaryCall_FullMethodName:      extract,
+			pb.TestService_FullDuplexCall_FullMethodName: extract,
+		},
+	}})
+	data := must(s.mint().MarshalBinary())
+	data[len(data)-1] ^= 1
+	forged := "Bearer " + base64.RawURLEncoding.EncodeToString(data)
+
+	_, err := s.unary(s.with(forged))
+	require.Equal(t, invalid, answerOf(t, err))
+	require.Equal(t, invalid, answerOf(t, exchange(s.open(s.with(forged)), "orders/7")))
+	_, err = s.auth.Check(metadata.NewIncomingContext(t.Context(), metadata.Pairs("authorization", forged)), operation)
+	require.Equal(t, invalid, answerOf(t, err))
+	require.Zero(t, asked.Load())
+
+	_, err = s.unary(s.with(s.bearer()))
+	require.NoError(t, err)
+	require.EqualValues(t, 3, asked.Load())
 }
 
 func TestNew(t *testing.T) {
