@@ -98,12 +98,14 @@ func TestAuditOfForeignTokens(t *testing.T) {
 	require.Empty(t, record.Caveats)
 }
 
-// Two tokens that differ in what a third party's caveat seals are two.
+// Two tokens that differ in what a third party's caveat seals are two, and so are two that
+// differ in where one caveat ends and the next begins.
 func TestReferencesDiffer(t *testing.T) {
 	s := newService(t, verifier.Options{})
 	token := s.mint(t)
 	seen := map[string]bool{}
-	for _, m := range []macaroon.Macaroon{token, narrow(t, token, thirdParty("a")), narrow(t, token, thirdParty("a")), narrow(t, token, macaroon.Condition("a"))} {
+	for _, m := range []macaroon.Macaroon{token, narrow(t, token, thirdParty("a")), narrow(t, token, thirdParty("a")), narrow(t, token, macaroon.Condition("a")),
+		narrow(t, token, conditions("ab", "c")...), narrow(t, token, conditions("a", "bc")...)} {
 		var list []macaroon.Macaroon
 		if m.Inspect().Caveats().Len() > 3 && m.Inspect().Caveats().At(3).ThirdParty() {
 			list = append(list, discharge(t, "a"))

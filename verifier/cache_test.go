@@ -169,7 +169,7 @@ func TestCacheAdversary(t *testing.T) {
 	s := must(verifier.New(withEpoch{source}, "orders", verifier.Options{Registry: registry}))(t)
 	cold := must(verifier.New(withEpoch{source}, "orders", verifier.Options{Registry: registry, CacheBytes: -1}))(t)
 	count := macaroon.Condition("counted 1")
-	token := mintFrom(t, source, count, thirdParty("a"), thirdParty("b"), macaroon.Condition("counted 2"))
+	token := mintFrom(t, source, count, thirdParty("a"), thirdParty("b"), macaroon.Condition("counted "+strings.Repeat("2", wire.VerificationIDSize)))
 	a, b := discharge(t, "a", count, thirdParty("c")), discharge(t, "b", count)
 	nested := discharge(t, "c", count)
 	short := mintFrom(t, source)
@@ -234,6 +234,7 @@ func TestCacheAdversary(t *testing.T) {
 					}
 				}
 				change(func(m *wire.Macaroon) { m.Caveats[j].VerificationID, m.Caveats[j].Location = "", "" })
+				change(func(m *wire.Macaroon) { moveBoundary(&m.Caveats[j]) })
 				change(func(m *wire.Macaroon) { m.Caveats[j].VerificationID = strings.Repeat("x", wire.VerificationIDSize) })
 			}
 			for _, other := range all {
@@ -266,6 +267,17 @@ func TestCacheAdversary(t *testing.T) {
 	}
 }
 
+// moveBoundary makes a third-party caveat of a condition, or the other way round, of the same
+// bytes in the same order.
+func moveBoundary(c *wire.Caveat) {
+	all := c.ID + c.VerificationID
+	end := len(all)
+	if c.VerificationID == "" {
+		end = max(0, end-wire.VerificationIDSize)
+	}
+	*c = wire.Caveat{ID: all[:end], VerificationID: all[end:]}
+}
+
 func verifyErr(v *verifier.Verifier, c macaroon.Credential) error {
 	_, err := v.Verify(ctx, c, read, get)
 	return err
@@ -280,8 +292,11 @@ func TestCacheCaveatIDs(t *testing.T) {
 	real := discharge(t, "a")
 	plain := s.mint(t)
 	token := narrow(t, plain, thirdParty("a"))
+	both, nested := narrow(t, token, thirdParty("b")), narrow(t, real, thirdParty("b"))
 	for range 3 {
 		s.allow(t, present(t, token, real))
+		s.allow(t, present(t, both, real, discharge(t, "b")))
+		s.allow(t, present(t, token, nested, discharge(t, "b")))
 		s.allow(t, present(t, narrow(t, plain, own), forged))
 		for _, c := range []macaroon.Credential{
 			present(t, token, forged),
@@ -290,9 +305,35 @@ func TestCacheCaveatIDs(t *testing.T) {
 			present(t, narrow(t, plain, own), real),
 			present(t, narrow(t, plain, own, thirdParty("a")), forged),
 			present(t, token, narrow(t, real, own)),
+			present(t, both, nested, discharge(t, "b")), // one for two, each of which is known
 		} {
 			require.ErrorIs(t, verifyErr(s.Verifier, c), verifier.ErrUnauthenticated)
 		}
+	}
+}
+
+// fickle is the codec of an application that reads what it read before no more.
+type fickle struct{ reads *int }
+
+func (f fickle) Parse(argument string) (string, error) {
+	if *f.reads++; *f.reads > 1 {
+		return "", errDown
+	}
+	return argument, nil
+}
+
+func (f fickle) Format(value string) (string, error) { return value, nil }
+
+// A condition that was met before, and can't be read any more, denies.
+func TestCacheConditionUnreadable(t *testing.T) {
+	reads := 0
+	kind := caveat.Define("fickle", fickle{&reads}, func(context.Context, *caveat.Request, string) error { return nil })
+	s := newService(t, verifier.Options{Registry: must(caveat.Standard().With(kind))(t)})
+	c := present(t, s.mint(t, macaroon.Condition("fickle x")))
+	s.allow(t, c)
+	for range 3 {
+		verified, err := s.Verify(ctx, c, read, get)
+		refused(t, verifier.CaveatFailed, verified, err)
 	}
 }
 

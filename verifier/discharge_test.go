@@ -52,6 +52,7 @@ func TestDischarges(t *testing.T) {
 		"in any order":                   {of(rootPart, bPart, cPart, aPart), verifier.ReasonUnset},
 		"one missing":                    {present(t, root, a, b), verifier.MissingDischarge},
 		"all missing":                    {present(t, root), verifier.MissingDischarge},
+		"missing, and no location":       {present(t, s.mint(t, ownCaveat)), verifier.MissingDischarge},
 		"unbound":                        {unbound(t, root, a, b, c), verifier.SignatureMismatch},
 		"bound to another root":          {of(rootPart, foreignPart, bPart), verifier.SignatureMismatch},
 		"bound and then narrowed":        {of(append([]wire.Macaroon{mustDecode(t, narrow(t, root, count))}, parts[1:]...)...), verifier.SignatureMismatch},
@@ -235,6 +236,9 @@ func TestLongCaveatIDs(t *testing.T) {
 	c := present(t, s.mint(t, third), must(macaroon.New([]byte("k"), id, ""))(t))
 	_, err := s.Verify(ctx, c, read, noFacts)
 	require.NoError(t, err)
+	others := must(verifier.New(s.keys, "orders", verifier.Options{Limits: macaroon.Limits{Macaroons: 2}}))(t)
+	_, err = others.Verify(ctx, c, read, noFacts)
+	require.NoError(t, err, "also where parsing knew other limits")
 	for name, limits := range map[string]macaroon.Limits{"discharge": {Condition: 4<<10 - 1}, "location": {Location: 511}} {
 		v := must(verifier.New(s.keys, "orders", verifier.Options{Limits: limits}))(t)
 		verified, err := v.Verify(ctx, c, read, noFacts)
@@ -242,15 +246,19 @@ func TestLongCaveatIDs(t *testing.T) {
 	}
 }
 
-// What is right but for one thing is refused before any checker runs.
+// What is right but for one thing is refused before any checker runs, and before anybody
+// is asked whether it has been revoked.
 func TestForgedTokensReachNoChecker(t *testing.T) {
 	registry, calls := counted(t)
-	s := newService(t, verifier.Options{Registry: registry})
+	s := newService(t, verifier.Options{Registry: registry, Revocations: revocations(func(verifier.Revocable) (bool, error) {
+		calls.Add(1)
+		return false, nil
+	})})
 	token := s.mint(t, macaroon.Condition("counted 1"), macaroon.Condition("counted 2"))
 	good := mustDecode(t, token)
 	_, err := s.Verify(ctx, present(t, token), read, caveat.Facts{})
 	require.NoError(t, err)
-	require.EqualValues(t, 2, calls.Swap(0))
+	require.EqualValues(t, 3, calls.Swap(0))
 
 	try := func(name string, change func(m *wire.Macaroon)) {
 		m := good

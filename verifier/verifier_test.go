@@ -403,6 +403,11 @@ func TestSourcePanics(t *testing.T) {
 	refusal := refused(t, verifier.SourceFailed, verified, err)
 	require.NotContains(t, refusal.Detail(), "0123456789abcdef")
 
+	signing := &fakeSource{key: func() []byte { panic("0123456789abcdef0123456789abcdef") }}
+	v = must(verifier.New(signing, "orders", verifier.Options{}))(t)
+	verified, err = v.Verify(ctx, present(t, mintFrom(t, source)), read, noFacts)
+	require.NotContains(t, refused(t, verifier.SourceFailed, verified, err).Detail(), "0123456789abcdef")
+
 	later := &panicsLater{fakeSource: newFakeSource()}
 	v = must(verifier.New(later, "orders", verifier.Options{}))(t)
 	a := must(v.Authenticate(ctx, present(t, mintFrom(t, later))))(t)
@@ -534,7 +539,9 @@ func TestLeewayReachesCheckers(t *testing.T) {
 func TestContextEndsInTheSource(t *testing.T) {
 	c := present(t, must(macaroon.New(foreignKey, "x", ""))(t))
 	soon, cancel := context.WithCancel(ctx)
+	asked := 0
 	source := verifier.KeyFunc(func(ctx context.Context, _ string) ([]byte, verifier.ForeignGrant, bool, error) {
+		asked++
 		cancel()
 		return nil, verifier.ForeignGrant{}, false, ctx.Err()
 	})
@@ -543,6 +550,7 @@ func TestContextEndsInTheSource(t *testing.T) {
 	refused(t, verifier.ContextDone, verified, err)
 	_, err = v.Authenticate(soon, c)
 	refused(t, verifier.ContextDone, nil, err)
+	require.Equal(t, 1, asked, "nobody is asked for who has gone")
 }
 
 // A source whose epoch can't be read decides nothing, warm or not.
