@@ -19,10 +19,17 @@ func Hosts(hosts ...string) Caveat { return ofList(httpHost, hosts) }
 
 // Path restricts a token to paths that match one of the patterns, for example "/orders/*" or "/files/**"; see
 // [Pattern]. It writes them in canonical form: what has to be percent-encoded is, and what is percent-encoded
-// already stays so. An asterisk inside a segment is an error; one that is meant literally is typed %2A. The braces of a
-// pattern of [net/http.ServeMux] are text like any other: for "/orders/{id}" write "/orders/*". No pattern at
-// all is an error. For a path that comes from elsewhere, use [ExactPath].
-func Path(patterns ...string) Caveat { return ofPatterns(httpPath, patterns, forPathPattern) }
+// already stays so. An asterisk inside a segment is an error, and so are the braces of a pattern of
+// [net/http.ServeMux]: for "/orders/{id}" write "/orders/*". Those that are meant literally are typed %2A, %7B and
+// %7D. No pattern at all is an error. For a path that comes from elsewhere, use [ExactPath].
+func Path(patterns ...string) Caveat {
+	for _, typed := range patterns {
+		if strings.ContainsAny(typed, "{}") { // it would be a caveat that no request meets
+			return invalid(httpPath.Name(), malformed("%s is a mux's pattern: want * for a segment in braces, %%7B and %%7D for literal ones", quote(typed)))
+		}
+	}
+	return ofPatterns(httpPath, patterns, forPathPattern)
+}
 
 // ExactPath restricts a token to one path, given as it reads once decoded, for example the Path of a url.URL. No
 // character in it has a special meaning. A path that could not be told from another when encoded is an

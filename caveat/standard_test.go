@@ -99,12 +99,16 @@ func TestErrorsSayWhatIsWanted(t *testing.T) {
 		`"orders.read, orders.list" is not one word: give each as an element of its own`: caveat.Operations("orders.read, orders.list"),
 		`"orders/*" is not a pattern: want a leading slash`:                              caveat.Path("orders/*"),
 		`"/orders/a*" is not a pattern: want a leading slash`:                            caveat.Path("/orders/a*"),
+		`"/orders/{id}" is a mux's pattern: want * for a segment in braces`:              caveat.Path("/orders/{id}"),
 		`"a/b*" is not a pattern: want segments parted by slashes`:                       caveat.Resources("a/b*"),
 		`"shop.Orders/Get" is not a full gRPC method: /package.Service/Method`:           caveat.GRPCMethods("shop.Orders/Get"),
 	} {
 		_, err := c.Condition()
 		require.ErrorContains(t, err, want)
 	}
+	literal, err := caveat.Path("/orders/%7Bid%7D").Condition()
+	require.NoError(t, err)
+	require.Equal(t, "http-path /orders/%7Bid%7D", literal)
 }
 
 // A word that is malformed fails a list at every place, also beside a word that the request satisfies, and also if the
