@@ -235,6 +235,7 @@ func TestRetire(t *testing.T) {
 			require.False(t, knows(t, k, old))
 			_, err := k.Mint(t.Context(), macaroon.Grant{}, soon)
 			require.ErrorIs(t, err, rootkey.ErrNoKey)
+			require.NotContains(t, err.Error(), "RotateEvery")
 			require.Equal(t, "keyring (no key mints)", k.String())
 
 			fresh, err := k.Rotate(t.Context())
@@ -543,6 +544,7 @@ func TestOnlyVerifies(t *testing.T) {
 		reader := open(t, unwritable{store}, onlyReads)
 		_, err := reader.Mint(t.Context(), macaroon.Grant{}, soon)
 		require.ErrorIs(t, err, rootkey.ErrNoKey)
+		require.ErrorContains(t, err, "RotateEvery is negative", "and says why nobody has made one")
 		_, _, found, err := store.Load(t.Context(), "")
 		require.NoError(t, err)
 		require.False(t, found, "nothing was written")

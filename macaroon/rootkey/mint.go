@@ -42,7 +42,11 @@ func (k *Keyring) Mint(ctx context.Context, grant macaroon.Grant, caveats ...mac
 	}
 	minting := v.mint()
 	if minting == nil {
-		return macaroon.Macaroon{}, fmt.Errorf("rootkey: mint: %w", ErrNoKey)
+		who := "Run or Rotate makes one"
+		if r.options.RotateEvery < 0 {
+			who = "RotateEvery is negative here, so it is for another process or Rotate to make one"
+		}
+		return macaroon.Macaroon{}, fmt.Errorf("rootkey: mint: %w: %s", ErrNoKey, who)
 	}
 	rules := mintRules{r.wall, r.options.MaxLifetime, r.options.Recorder}
 	return rules.mint(ctx, minting, minting.id, minting.retires, grant, caveats)

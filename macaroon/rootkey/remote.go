@@ -105,7 +105,7 @@ func (r *Remote) Mint(ctx context.Context, grant macaroon.Grant, caveats ...maca
 	}
 	o := &r.remote.options
 	if o.MintUnder == nil {
-		return macaroon.Macaroon{}, fmt.Errorf("rootkey: mint: %w", ErrNoKey)
+		return macaroon.Macaroon{}, fmt.Errorf("rootkey: mint: %w: MintUnder is nil", ErrNoKey)
 	}
 	keyID, retires, err := o.mintUnder(ctx)
 	if err != nil {
