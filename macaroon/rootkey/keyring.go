@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"github.com/amaretti-go/amaretti/internal/chain"
@@ -26,6 +27,7 @@ type ring struct {
 	options Options
 	decoy   redact.Box[chain.Key] // what unknown keys cost, nobody's
 	writing chan struct{}         // has room for one writer of this process
+	minded  atomic.Bool           // somebody sees to rotation, or has been told that nobody does
 	reading
 }
 
@@ -78,6 +80,7 @@ func InMemory() *Keyring {
 	if err != nil {
 		panic(err) // nothing there can fail
 	}
+	k.ring.minded.Store(true) // what ends with the process may do without rotation
 	return k
 }
 

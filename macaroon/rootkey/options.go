@@ -27,7 +27,8 @@ type Options struct {
 	// that differ and for slow writing. Zero means a minute.
 	PublishFor time.Duration
 
-	// MaxLifetime is how long a token lives at most. Zero means 24 hours.
+	// MaxLifetime is how long a token lives at most: what is to live longer is minted with
+	// another expiry, and without an error; see [Keyring.Mint]. Zero means 24 hours.
 	MaxLifetime time.Duration
 
 	// Leeway is how much longer than that a key verifies, since clocks differ and
@@ -44,7 +45,8 @@ type Options struct {
 	Recorder Recorder
 
 	// Log gets a line for each read that failed, for the first that succeeds after that,
-	// and for each key that Run makes. It never gets a key. Nil means slog.Default.
+	// for each key that Run makes, and one if nobody calls Run where it should rotate. It
+	// never gets a key. Nil means slog.Default.
 	Log *slog.Logger
 }
 

@@ -203,6 +203,7 @@ func (r *ring) land(f *flight, s *keySet, err error) {
 	v.until = 0 // which may have counted on this flight
 	r.view.Store(&v)
 	age := time.Since(r.base) - v.read
+	forgotten := err == nil && r.forgotten(&v)
 	r.mu.Unlock()
 	close(f.done)
 
@@ -211,6 +212,10 @@ func (r *ring) land(f *flight, s *keySet, err error) {
 		r.options.log().Warn("rootkey: keys can't be read", "error", err, "age", age)
 	case failed != nil:
 		r.options.log().Info("rootkey: keys can be read again", "age", age)
+	}
+	if forgotten {
+		r.options.log().Warn("rootkey: nobody rotates: Keyring.Run is not called, here or elsewhere; if that is meant, set RotateEvery to -1",
+			"key", v.minting.id)
 	}
 }
 

@@ -24,6 +24,7 @@ func (k *Keyring) Run(ctx context.Context) error {
 	if r == nil {
 		return errZero
 	}
+	r.minded.Store(true)
 	readOnly := r.options.RotateEvery < 0
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -47,6 +48,17 @@ func (k *Keyring) Run(ctx context.Context) error {
 		half := r.options.RefreshEvery / 2
 		timer.Reset(half - rand.N(half/4+1))
 	}
+}
+
+// forgotten tells, once, that a key has minted for too long, since nobody calls Run: nothing else
+// shows it. Others over the same store had time to replace it. It needs the mutex.
+func (r *ring) forgotten(v *view) bool {
+	o := &r.options
+	if r.minded.Load() || o.RotateEvery < 0 || v.minting == nil || v.coming != nil ||
+		!reached(v.minting.mints.Add(o.RotateEvery+o.PublishFor), r.wall()) {
+		return false
+	}
+	return r.minded.CompareAndSwap(false, true)
 }
 
 // refresh reads the store, unless somebody has just done so, and waits for that. Its only

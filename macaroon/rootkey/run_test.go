@@ -214,6 +214,70 @@ func TestStoreLosesItsKeys(t *testing.T) {
 	})
 }
 
+// Without Run no key is ever replaced, and all goes on: the log is where that shows.
+func TestForgottenRun(t *testing.T) {
+	const reminder = "nobody rotates"
+	for name, row := range map[string]struct {
+		rotateEvery time.Duration
+		run         bool
+		elsewhere   bool // another process runs
+		readOnly    bool // the store
+		reminders   int
+	}{
+		"forgotten":          {reminders: 1},
+		"only verifies":      {rotateEvery: -1},
+		"called":             {run: true},
+		"called in vain":     {run: true, readOnly: true},
+		"called elsewhere":   {elsewhere: true},
+		"not due for longer": {rotateEvery: 3 * rotateEvery},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var store rootkey.Store = newStore()
+				options := unhurried
+				other := open(t, store, options)
+				if row.readOnly {
+					store = unwritable{store}
+				}
+				var log bytes.Buffer
+				options.RotateEvery, options.Log = row.rotateEvery, slog.New(slog.NewTextHandler(&log, nil))
+				k := open(t, store, options)
+				if row.run {
+					go k.Run(t.Context())
+				}
+				if row.elsewhere {
+					go other.Run(t.Context())
+				}
+				var before int
+				for elapsed := time.Duration(0); elapsed < 2*rotateEvery; elapsed += options.RefreshEvery {
+					if elapsed < rotateEvery {
+						before = strings.Count(log.String(), reminder)
+					}
+					mint(t, k)
+					time.Sleep(options.RefreshEvery)
+				}
+				require.Zero(t, before, "before a key is due")
+				require.Equal(t, row.reminders, strings.Count(log.String(), reminder), log.String())
+			})
+		})
+	}
+}
+
+// A keyring in memory ends with its process, and needs no Run.
+func TestInMemoryNeedsNoRun(t *testing.T) {
+	defer slog.SetDefault(slog.Default())
+	var log bytes.Buffer
+	slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
+	synctest.Test(t, func(t *testing.T) {
+		k := rootkey.InMemory()
+		for range 4 {
+			mint(t, k)
+			time.Sleep(rotateEvery)
+		}
+	})
+	require.Empty(t, log.String())
+}
+
 // A store in which all keys have been deleted has not lost them.
 func TestEmptySet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
