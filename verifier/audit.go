@@ -79,8 +79,11 @@ const maxName = 64 // bytes of a name in a record, since a holder chooses it
 // slog.Default, as it is in each decision.
 func AuditLog(logger *slog.Logger) func(context.Context, Record) {
 	return func(ctx context.Context, r Record) {
-		level, attrs := slog.LevelInfo, []slog.Attr{slog.String("operation", r.Operation)}
-		decision := "allowed"
+		level, decision := slog.LevelInfo, "allowed"
+		var attrs []slog.Attr
+		if r.Operation != "" {
+			attrs = append(attrs, slog.String("operation", r.Operation))
+		}
 		if r.Err != nil {
 			decision = r.Err.Class().String()
 			level = slog.LevelWarn

@@ -270,7 +270,12 @@ func TestAuditLogLeavesOutWhatIsNotKnown(t *testing.T) {
 	for _, attribute := range []string{" reference=", " key=", " token=", " caveats="} {
 		require.NotContains(t, out.String(), attribute)
 	}
+	require.Contains(t, out.String(), " operation=orders.read")
 	require.Contains(t, out.String(), " elapsed=")
+	out.Reset()
+	_, err = s.Authenticate(ctx, present(t, newService(t, verifier.Options{}).mint(t)))
+	require.Error(t, err)
+	require.NotContains(t, out.String(), " operation=", "it was not asked for yet")
 }
 
 // Whoever reads a refusal in a log is told what to look at, beyond its name.
