@@ -20,10 +20,11 @@ type Options struct {
 	// means "macaroon".
 	Realm string
 
-	// Operation tells [Auth.Handler] which operation a request asks for. It is
-	// called only for authentic tokens. What is not one operation, such as "" or
-	// [verifier.AnyOperation], denies. Nil means that all is denied that is not
-	// public.
+	// Operation tells [Auth.Handler] which operation a request asks for. It is called
+	// only for authentic tokens, and before the mux: r.Pattern and r.PathValue are empty
+	// yet, but mux.Handler(r) gives the pattern, as in the example. What is not one
+	// operation, such as "" or [verifier.AnyOperation], denies. Nil means that all is
+	// denied that is not public.
 	Operation func(*http.Request) string
 
 	// Public lists what [Auth.Handler] lets through without a token: "/healthz", or
@@ -55,7 +56,7 @@ type Options struct {
 	// Facts adds the application's facts to those of this package, or corrects
 	// them. It is called only for authentic tokens: the token is authenticated
 	// first and on its own, so that the audit record of one that fails names no
-	// operation.
+	// operation. Under [Auth.Handler] that is before the mux; see Operation.
 	//
 	// What a handler found out before it calls [Auth.Check] comes here in the
 	// context of the request. A fact that stands in the body can be read here: no
