@@ -106,6 +106,7 @@ func store(ctx context.Context, db *sql.DB, kek []byte) error {
 func revoked(ctx context.Context, keys *rootkey.Keyring, httpClient *http.Client) (*verifier.Verifier, error) {
 	feed, err := revocation.HTTP(httpClient, "https://minter.internal/revocations", revocation.HTTPOptions{})
 	list, err := revocation.NewList(feed, 10*time.Second, revocation.Options{})
+	err = list.Refresh(ctx) // filled before the first request
 	go list.Run(ctx)
 	v, err := verifier.New(keys, "orders", verifier.Options{Revocations: list})
 	return v, err

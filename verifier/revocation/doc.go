@@ -3,7 +3,8 @@
 //
 //	revoked := revocation.NewMemory(nil)                      // who revokes
 //	list, err := revocation.NewList(revoked, 10*time.Second, revocation.Options{})
-//	go list.Run(ctx)                                          // who verifies
+//	err = list.Refresh(ctx)                                   // who verifies: filled before the first request
+//	go list.Run(ctx)                                          // and kept so
 //	v, err := verifier.New(keys, "orders", verifier.Options{Revocations: list})
 //	err = revoked.Revoke(ctx, revocation.Token(id), latestExpiry, "leaked in a log")
 //

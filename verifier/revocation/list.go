@@ -44,6 +44,7 @@ var (
 // [List.Run]. The zero List knows nothing, so that no decision is made.
 //
 //	list, err := revocation.NewList(feed, 10*time.Second, revocation.Options{})
+//	err = list.Refresh(ctx) // or decisions are undecided until Run has filled it
 //	go list.Run(ctx)
 //	v, err := verifier.New(keys, "orders", verifier.Options{Revocations: list})
 //
