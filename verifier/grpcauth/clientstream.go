@@ -63,8 +63,8 @@ func (s *clientStream) SendMsg(message any) error {
 func (s *clientStream) RecvMsg(message any) error {
 	stream := s.current()
 	err := stream.RecvMsg(message)
-	request, first := s.answer()
-	if !first || err == nil || err == io.EOF || !s.call.again(err, stream.Trailer()) || request == nil {
+	request := s.answer()
+	if err == nil || err == io.EOF || !s.call.again(err, stream.Trailer()) || request == nil {
 		return err
 	}
 	if stream, err = s.reopen(request); err != nil {
@@ -74,12 +74,11 @@ func (s *clientStream) RecvMsg(message any) error {
 }
 
 // answer notes that something has been received. The first time it gives the request.
-func (s *clientStream) answer() (request any, first bool) {
+func (s *clientStream) answer() (request any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	request, first = s.request, !s.answered
-	s.request, s.answered = nil, true
-	return request, first
+	request, s.request, s.answered = s.request, nil, true
+	return request
 }
 
 // reopen opens the stream a second time. Until its request has been sent, nobody else gets
