@@ -613,6 +613,47 @@ func TestOtherCredentials(t *testing.T) {
 	require.Len(t, s.sent(), 1)
 }
 
+// TestOptionsOfACall: the array of the options is the caller's, who may use it for many calls.
+func TestOptionsOfACall(t *testing.T) {
+	creds, err := grpcauth.NewCredentials([]string{origin}, client.Static(macaroon.Wallet{}), grpcauth.ClientOptions{})
+	require.NoError(t, err)
+	options := make([]grpc.CallOption, 1, 8)
+	require.NoError(t, creds.Unary(t.Context(), "/a.B/C", nil, nil, nil, func(context.Context, string, any, any, *grpc.ClientConn, ...grpc.CallOption) error {
+		return nil
+	}, options...))
+	require.Nil(t, options[:2][1])
+}
+
+// TestTimeIsKept: a refusal that does not tell the time does not have the one that is known
+// forgotten.
+func TestTimeIsKept(t *testing.T) {
+	silent := false
+	s := newSecure(t, setup{verifier: verifier.Options{Now: func() time.Time { return time.Now().Add(time.Minute) }},
+		outside: outside(func(ctx context.Context, serve func() error) error {
+			if !silent {
+				return serve()
+			}
+			refusal, err := status.New(codes.Unauthenticated, "no").WithDetails(&errdetails.ErrorInfo{
+				Reason: grpcauth.ReasonInvalidToken, Domain: grpcauth.Domain, Metadata: map[string]string{"instance": "I"}})
+			require.NoError(t, err)
+			value := metadata.ValueFromIncomingContext(ctx, "authorization")[0]
+			require.NoError(t, grpc.SetTrailer(ctx, metadata.Pairs("amaretti-unserved", digest("I", value))))
+			return refusal.Err()
+		})})
+	c := s.twice(client.Static(s.wallet()), grpcauth.ClientOptions{})
+	call := func() error {
+		_, err := c.UnaryCall(s.with(), &pb.SimpleRequest{})
+		return err
+	}
+	require.NoError(t, call())
+	silent = true
+	require.Error(t, call())
+	silent = false
+	s.sent()
+	require.NoError(t, call())
+	require.Len(t, s.sent(), 1)
+}
+
 // TestStreamsRecover: a stream of many requests is not sent again, but when its refusal has
 // told the time, the next one comes with discharges that are good by it.
 func TestStreamsRecover(t *testing.T) {

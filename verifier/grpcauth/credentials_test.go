@@ -314,6 +314,8 @@ func TestNoToken(t *testing.T) {
 		{"caveats", s.with(), client.Static(s.wallet()), grpcauth.ClientOptions{Caveats: func(context.Context, string) ([]macaroon.Caveat, error) {
 			return nil, broken
 		}}, broken, codes.Unavailable},
+		{"canceled", s.with(), client.SourceFunc(func(context.Context, string) (macaroon.Wallet, error) { return macaroon.Wallet{}, context.Canceled }),
+			grpcauth.ClientOptions{}, context.Canceled, codes.Canceled},
 		{"too late", late, client.SourceFunc(func(ctx context.Context, _ string) (macaroon.Wallet, error) {
 			<-ctx.Done()
 			return macaroon.Wallet{}, ctx.Err()

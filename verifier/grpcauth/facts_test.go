@@ -399,6 +399,26 @@ func TestUnaryMessage(t *testing.T) {
 	require.NotContains(t, s.log.String(), "panic-value")
 }
 
+// TestMessageWithoutResource: what the application knows of the call is not what its message
+// is about.
+func TestMessageWithoutResource(t *testing.T) {
+	s := newService(t, setup{options: grpcauth.Options{
+		Facts: func(_ context.Context, _ string, f caveat.Facts) caveat.Facts {
+			f.Resource = "orders/7"
+			return f
+		},
+		Messages: map[string]grpcauth.Extractor{
+			pb.TestService_EmptyCall_FullMethodName: grpcauth.Extract(func(*pb.Empty) (string, string) { return operation, "" }),
+		},
+	}})
+	c := pb.NewTestServiceClient(s.conn)
+	token := s.bearer(caveat.Resources("orders/7"))
+	_, err := c.EmptyCall(s.with(token), &pb.Empty{})
+	require.Equal(t, denied, answerOf(t, err))
+	_, err = c.UnaryCall(s.with(token), &pb.SimpleRequest{})
+	require.NoError(t, err)
+}
+
 // TestSourceFails: not knowing is not refusing.
 func TestSourceFails(t *testing.T) {
 	s := newService(t, setup{})
