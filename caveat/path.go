@@ -83,7 +83,8 @@ const longestFact = 8 << 10
 
 // EscapeSegment is the canonical text of one segment, for resources and patterns that are put together from
 // names: EscapeSegment("a/b *") is "a%2Fb%20%2A". The names "", "." and ".." have no text that could stand for a
-// segment; they come back as they are, and whatever is built from them is refused.
+// segment; they come back as they are, and whatever is built from them is refused. An empty name at either end is not,
+// since what it leaves is a leading or a trailing slash: "orders/", which "orders/**" covers and "orders/*" does not.
 func EscapeSegment(raw string) string {
 	for i := range len(raw) {
 		if !unreservedChars.has(raw[i]) {

@@ -155,4 +155,16 @@ func TestEscapeSegment(t *testing.T) {
 	} {
 		require.Equal(t, want, caveat.EscapeSegment(raw))
 	}
+	for _, none := range []string{"", ".", ".."} {
+		for _, built := range []string{caveat.EscapeSegment(none) + "/a", "a/" + caveat.EscapeSegment(none) + "/b", "a/" + caveat.EscapeSegment(none)} {
+			_, err := caveat.Resources(built).Condition()
+			if built == "a/" || built == "/a" { // with a leading or a trailing slash it is something else
+				require.NoError(t, err)
+				continue
+			}
+			require.ErrorIs(t, err, caveat.ErrMalformed, built)
+		}
+	}
+	require.False(t, caveat.Pattern("a/*").Match("a/"+caveat.EscapeSegment("")))
+	require.True(t, caveat.Pattern("a/**").Match("a/"+caveat.EscapeSegment("")))
 }
