@@ -39,6 +39,7 @@
 // siblings: one narrowed token for each service that is to check one, the ones further
 // down sent beside the first; and whose token is to be forwarded by others sets
 // [Options.AnyMethod] and [Options.AnyPath]. With discharges there is no other way than
-// siblings, made before they are sent: discharges are bound to the token as it was sent,
-// which nobody after can narrow.
+// siblings, made before they are sent, by [Prepare]: discharges are bound to the token as
+// it was sent, which nobody after can narrow. Whoever is to pass such a sibling on sends it
+// as it is, in an Authorization header that no Transport sets.
 package client
