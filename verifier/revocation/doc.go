@@ -24,5 +24,7 @@
 // look at a stream on which nothing happens, and [List.Watch] what changed.
 //
 // An entry names the time past which it may be dropped: the latest expiry of what it is
-// about, plus the largest leeway of any verifier. One that is too early un-revokes.
+// about, plus the largest leeway of any verifier. One that is too early un-revokes. Of a
+// token or branch whose expiry is not known, MaxLifetime of package rootkey and that leeway
+// from now is late enough; the zero time is for ever.
 package revocation
