@@ -104,6 +104,10 @@ func TestRulesFindWhatBreaksThem(t *testing.T) {
 			tree{packages: []pkg{{name: "internal/wire", imports: []string{"C"}}}},
 			[]string{"internal/wire imports C"}},
 
+		{"a signature compared by an operator", "compared",
+			tree{packages: []pkg{{name: "macaroon", compared: []string{"inspect.go:7: Signature"}}}},
+			[]string{"macaroon/inspect.go:7: Signature is compared in a time that depends on it: use crypto/subtle"}},
+
 		{"the folders of the house", "folders", tree{folders: folders}, nil},
 		{"another folder", "folders", tree{folders: []string{"internal", "pkg"}},
 			[]string{"pkg is no folder of this house: put it into one of caveat, examples, internal, macaroon, verifier"}},
@@ -132,6 +136,19 @@ func TestRulesFindWhatBreaksThem(t *testing.T) {
 	}
 }
 
+const compared = `package macaroon
+
+func bad(sig, other [32]byte, m *struct{ Signature [32]byte }, derived *[32]byte) bool {
+	return sig == other ||
+		m.Signature != other ||
+		bytes.Equal(other[:], (*derived)[:])
+}
+
+func good(sig, other [32]byte, m *struct{ Signature [32]byte }) bool {
+	return sig == [32]byte{} || subtle.ConstantTimeCompare(sig[:], other[:]) == 1 || hmac.Equal(m.Signature[:], sig[:]) || m == nil
+}
+`
+
 // The reader is tried on a tree on disk: one that sees no imports would find every house in order.
 func TestReadTree(t *testing.T) {
 	dir := t.TempDir()
@@ -139,6 +156,7 @@ func TestReadTree(t *testing.T) {
 		"go.mod":                         "module " + root + "\n\ngo 1.26.0\n\nrequire example.com/a v1.0.0\n\nrequire example.com/b v1.0.0 // indirect\n",
 		"go.work":                        "go 1.26.0\n\nuse .\n",
 		"macaroon/macaroon.go":           "package macaroon\n\nimport (\n\t\"fmt\"\n\n\t_ \"" + root + "/caveat\"\n)\n",
+		"macaroon/compared.go":           compared,
 		"macaroon/plan9.go":              "//go:build plan9\n\npackage macaroon\n\nimport \"unsafe\"\n",
 		"macaroon/macaroon_test.go":      "package macaroon_test\n\nimport \"testing\"\n",
 		"macaroon/testdata/ignored.go":   "package ignored\n\nimport \"C\"\n",
@@ -160,7 +178,8 @@ func TestReadTree(t *testing.T) {
 			{dir: "verifier/grpcauth", path: root + "/verifier/grpcauth", direct: []string{root}, replaced: map[string]string{root: "../.."}},
 		},
 		packages: []pkg{
-			{name: "macaroon", module: ".", imports: []string{"fmt", root + "/caveat", "unsafe"}, tested: []string{"testing"}},
+			{name: "macaroon", module: ".", imports: []string{"fmt", root + "/caveat", "unsafe"}, tested: []string{"testing"},
+				compared: []string{"compared.go:4: sig", "compared.go:5: Signature", "compared.go:6: derived"}},
 			{name: "verifier/grpcauth/deep", module: "verifier/grpcauth"},
 		},
 	}, got)

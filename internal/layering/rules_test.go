@@ -14,6 +14,7 @@ var rules = map[string]func(tree) []string{
 	"internals": checkInternals,
 	"testify":   checkTestify,
 	"unsafe":    checkUnsafe,
+	"compared":  checkCompared,
 	"folders":   checkFolders,
 	"direct":    checkDirect,
 	"modules":   checkModules,
@@ -107,6 +108,16 @@ func checkTestify(t tree) (broken []string) {
 			if strings.HasPrefix(imported, "github.com/stretchr/testify/") {
 				broken = append(broken, fmt.Sprintf("%s imports %s: that is for its tests", p.name, imported))
 			}
+		}
+	}
+	return broken
+}
+
+// checkCompared: how long it takes to compare secrets must not tell how much of them is alike.
+func checkCompared(t tree) (broken []string) {
+	for _, p := range t.packages {
+		for _, place := range p.compared {
+			broken = append(broken, fmt.Sprintf("%s/%s is compared in a time that depends on it: use crypto/subtle", p.name, place))
 		}
 	}
 	return broken

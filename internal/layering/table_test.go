@@ -63,5 +63,8 @@ var direct = []string{
 	"gopkg.in/macaroon.v2",
 }
 
+// secrets are what secrets are called, in lower case: signatures and keys.
+var secrets = []string{"sig", "signature", "derived", "rootkey", "material", "private"}
+
 // mayBeUnsafe are the packages that may import unsafe.
 var mayBeUnsafe = []string{"internal/wire"}

@@ -3,6 +3,7 @@ package layering_test
 import (
 	"encoding/json"
 	"fmt"
+	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
@@ -36,6 +37,9 @@ type pkg struct {
 	module  string   // the dir of its module
 	imports []string // of its files other than tests
 	tested  []string // of its tests
+
+	// Where what looks like a secret is compared in a time that depends on it, tests aside.
+	compared []string
 }
 
 // all returns what p imports, tests included.
@@ -92,14 +96,21 @@ func readTree(dir string) (tree, error) {
 
 // read adds the imports of one Go file.
 func (p *pkg) read(file string) error {
-	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+	into, mode := &p.imports, parser.SkipObjectResolution
+	if strings.HasSuffix(file, "_test.go") {
+		into, mode = &p.tested, parser.ImportsOnly
+	}
+	set := token.NewFileSet()
+	parsed, err := parser.ParseFile(set, file, nil, mode)
 	if err != nil {
 		return err
 	}
-	into := &p.imports
-	if strings.HasSuffix(file, "_test.go") {
-		into = &p.tested
-	}
+	ast.Inspect(parsed, func(n ast.Node) bool {
+		if secret := comparesSecret(n); secret != "" {
+			p.compared = append(p.compared, fmt.Sprintf("%s:%d: %s", path.Base(filepath.ToSlash(file)), set.Position(n.Pos()).Line, secret))
+		}
+		return true
+	})
 	for _, spec := range parsed.Imports {
 		imported, err := strconv.Unquote(spec.Path.Value)
 		if err != nil {
@@ -110,6 +121,53 @@ func (p *pkg) read(file string) error {
 		}
 	}
 	return nil
+}
+
+// comparesSecret returns the name of a secret that n compares with something else than a
+// literal, by an operator or by a function called Equal or Compare.
+func comparesSecret(n ast.Node) string {
+	var compared []ast.Expr
+	switch n := n.(type) {
+	case *ast.BinaryExpr:
+		if n.Op == token.EQL || n.Op == token.NEQ {
+			compared = []ast.Expr{n.X, n.Y}
+		}
+	case *ast.CallExpr:
+		if f, ok := n.Fun.(*ast.SelectorExpr); ok && (f.Sel.Name == "Equal" || f.Sel.Name == "Compare") {
+			if from, ok := f.X.(*ast.Ident); !ok || from.Name != "hmac" {
+				compared = n.Args
+			}
+		}
+	}
+	secret := ""
+	for _, e := range compared {
+		switch e := e.(type) {
+		case *ast.BasicLit, *ast.CompositeLit:
+			return ""
+		default:
+			if name := nameOf(e); slices.Contains(secrets, strings.ToLower(name)) {
+				secret = name
+			}
+		}
+	}
+	return secret
+}
+
+// nameOf returns the last name of what an expression is about.
+func nameOf(e ast.Expr) string {
+	switch e := e.(type) {
+	case *ast.Ident:
+		return e.Name
+	case *ast.SelectorExpr:
+		return e.Sel.Name
+	case *ast.SliceExpr:
+		return nameOf(e.X)
+	case *ast.StarExpr:
+		return nameOf(e.X)
+	case *ast.ParenExpr:
+		return nameOf(e.X)
+	}
+	return ""
 }
 
 // owner returns the dir of the innermost module that holds the package.
