@@ -92,3 +92,19 @@ func TestIdentitiesAreKeptApart(t *testing.T) {
 	}
 	require.Len(t, told.all(), 3)
 }
+
+// What one third party gave does not stand for what another is asked, though anybody can write a
+// caveat of the same id for both.
+func TestLocationsAreKeptApart(t *testing.T) {
+	var told records
+	service := newService(t, members, dischargehttp.ServiceOptions{Caller: byHeader, Audit: told.audit})
+	locations := []string{serve(t, service).URL, serve(t, service).URL}
+	rootKey, id, _, err := thirdparty.NewCaveat(service.Party(locations[0]), isMember).ThirdParty()
+	require.NoError(t, err)
+	c, o := newClient(t, dischargehttp.ClientOptions{Identity: as("ann")}, locations...), newOrders(t)
+	for _, location := range locations {
+		_, err := c.Discharge(t.Context(), o.wallet(t, macaroon.ThirdParty(rootKey, id, location)))
+		require.NoError(t, err)
+	}
+	require.Len(t, told.all(), 2)
+}
