@@ -29,7 +29,8 @@ func (r telling) Changed() <-chan struct{} { return r.changed }
 func TestRevocable(t *testing.T) {
 	var asked verifier.Revocable
 	s := newService(t, verifier.Options{Revocations: revocations(func(r verifier.Revocable) (bool, error) { asked = r; return false, nil })})
-	token := narrow(t, s.mint(t), caveat.Branch([16]byte{1}), macaroon.Condition("branch x"), caveat.Branch([16]byte{2}))
+	token := narrow(t, s.mint(t), caveat.Branch([16]byte{1}), macaroon.Condition("branch x"),
+		macaroon.Condition("branch"), macaroon.Condition("branch-AAAAAAAAAAAAAAAAAAAAAA"), caveat.Branch([16]byte{2}))
 	id := must(macaroon.ParseIdentifier(token.Identifier()))(t)
 	_, err := s.Verify(ctx, present(t, token), read, noFacts)
 	require.ErrorIs(t, err, verifier.ErrDenied, "a branch that can't be read")

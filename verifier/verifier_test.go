@@ -187,6 +187,7 @@ func TestDenied(t *testing.T) {
 		"holder supplies audience":       {narrow(t, s.mintOnly(t, lasting, granted), named), read, verifier.NoAudience},
 		"holder supplies operations":     {narrow(t, s.mintOnly(t, lasting, named), granted), read, verifier.NotGranted},
 		"names that begin like needed":   {s.mintOnly(t, lasting, named, macaroon.Condition("allowed orders.read")), read, verifier.NotGranted},
+		"a name that begins like it":     {s.mintOnly(t, lasting, granted, macaroon.Condition("audience-hint orders")), read, verifier.NoAudience},
 		"minter's expiry can't be read":  {s.mintOnly(t, macaroon.Condition("time-before x"), named, granted), read, verifier.NoExpiry},
 		"needed name without arguments":  {s.mintOnly(t, lasting, named, macaroon.Condition("allow")), read, verifier.NotGranted},
 		"needed name, argument is empty": {s.mintOnly(t, lasting, named, macaroon.Condition("allow ")), read, verifier.CaveatFailed},
