@@ -402,6 +402,32 @@ func TestServicesThatLie(t *testing.T) {
 	require.Equal(t, 3, calls)
 }
 
+// TestAnsweredBeforeTheRequest: nor if it answered before it was asked.
+func TestAnsweredBeforeTheRequest(t *testing.T) {
+	s := newSecure(t, setup{outside: []grpc.ServerOption{
+		grpc.ChainStreamInterceptor(func(_ any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, _ grpc.StreamHandler) error {
+			require.NoError(t, ss.SendMsg(&pb.StreamingOutputCallResponse{}))
+			require.NoError(t, ss.RecvMsg(&pb.StreamingOutputCallRequest{}))
+			refusal, err := status.New(codes.Unauthenticated, "no").WithDetails(&errdetails.ErrorInfo{
+				Reason: grpcauth.ReasonInvalidToken, Domain: grpcauth.Domain, Metadata: map[string]string{"instance": "I"}})
+			require.NoError(t, err)
+			value := metadata.ValueFromIncomingContext(ss.Context(), "authorization")[0]
+			ss.SetTrailer(metadata.Pairs("amaretti-unserved", digest("I", value), "amaretti-time", time.Now().Add(time.Minute).Format(time.RFC3339)))
+			return refusal.Err()
+		}),
+	}})
+	creds, err := grpcauth.NewCredentials([]string{origin}, client.Static(s.wallet()), grpcauth.ClientOptions{})
+	require.NoError(t, err)
+	opened := 0
+	conn := s.dial(append(creds.DialOptions(), second(&opened, func(stream grpc.ClientStream) grpc.ClientStream { return stream }))...)
+	stream, err := conn.NewStream(s.with(), &grpc.StreamDesc{ServerStreams: true}, pb.TestService_StreamingOutputCall_FullMethodName)
+	require.NoError(t, err)
+	require.NoError(t, stream.RecvMsg(&pb.StreamingOutputCallResponse{}))
+	require.NoError(t, stream.SendMsg(message("eggs")))
+	require.Error(t, stream.RecvMsg(&pb.StreamingOutputCallResponse{}))
+	require.Equal(t, 1, opened)
+}
+
 // TestTrailerTellsWhatWasNotServed: it does for the one token of a call that was refused
 // before its handler was called, and for no other.
 func TestTrailerTellsWhatWasNotServed(t *testing.T) {
