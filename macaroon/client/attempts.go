@@ -36,7 +36,7 @@ type Attempts struct {
 }
 
 var (
-	errNoSource   = errors.New("client: attempts: no source")
+	errNoSource   = errors.New("client: no source")
 	errNoLifetime = errors.New("client: attempts: the lifetime is not positive")
 )
 

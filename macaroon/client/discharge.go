@@ -45,6 +45,9 @@ func (r renewing) Discharge(ctx context.Context, w macaroon.Wallet) (macaroon.Wa
 // Third-party caveats are written before the others, and these after all that may take
 // long, so that the time of [caveat.ExpiresIn] begins to run then.
 func Prepare(ctx context.Context, source Source, target string, d Discharger, caveats ...macaroon.Caveat) (macaroon.Wallet, error) {
+	if source == nil {
+		return macaroon.Wallet{}, errNoSource
+	}
 	w, err := source.Wallet(ctx, target)
 	if err != nil {
 		return macaroon.Wallet{}, err

@@ -194,6 +194,8 @@ func TestPrepare(t *testing.T) {
 	nobody := dischargerFunc(func(context.Context, macaroon.Wallet) (macaroon.Wallet, error) { return macaroon.Wallet{}, boom })
 	_, err = client.Prepare(t.Context(), client.Static(got), "https://orders.internal:443", nobody)
 	require.NoError(t, err, "nobody is asked if nothing is missing")
+	_, err = client.Prepare(t.Context(), nil, "https://orders.internal:443", nobody)
+	require.ErrorContains(t, err, "no source")
 	for name, row := range map[string]struct {
 		source     client.Source
 		discharger client.Discharger
