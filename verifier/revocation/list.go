@@ -36,7 +36,7 @@ var ErrStale = errors.New("revocation: the list can't be gone by")
 
 var (
 	errUnfilled = fmt.Errorf("%w: it has not been filled yet, by Run or Refresh", ErrStale)
-	errOld      = fmt.Errorf("%w: the feed has not answered for as long as its bound", ErrStale)
+	errOld      = fmt.Errorf("%w: the feed has not answered for as long as its bound, or was not asked: see Run", ErrStale)
 )
 
 // List is what a verifier looks at: all revocations, in memory, as a feed tells them. It is
