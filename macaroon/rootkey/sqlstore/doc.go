@@ -7,7 +7,10 @@
 //	keys, err := rootkey.Open(ctx, store, rootkey.Options{})
 //
 // A [Store] holds the keys, sealed. An [Inventory] holds what was minted with them, so
-// that one leaked token can be found by its label; it is optional, and not secret.
+// that one leaked token can be found by its label; it is optional, and not secret:
+//
+//	inventory, err := sqlstore.NewInventory(db, sqlstore.PostgreSQL, sqlstore.Options{})
+//	keys, err := rootkey.Open(ctx, store, rootkey.Options{Recorder: inventory})
 //
 // # Tables
 //
