@@ -264,6 +264,11 @@ func TestTransportSecurity(t *testing.T) {
 		_, err = creds.GetRequestMetadata(credentials.NewContextWithRequestInfo(t.Context(), info), origin+"/grpc.testing.TestService")
 		require.Error(t, err)
 	}
+	info.AuthInfo = security(credentials.PrivacyAndIntegrity)
+	for _, uri := range [][]string{nil, {origin + "/grpc.testing.TestService", "https://localhost/grpc.testing.TestService"}} {
+		_, err = creds.GetRequestMetadata(credentials.NewContextWithRequestInfo(t.Context(), info), uri...)
+		require.ErrorContains(t, err, "which call")
+	}
 	require.True(t, creds.RequireTransportSecurity())
 }
 
