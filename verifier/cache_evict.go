@@ -41,8 +41,7 @@ func (c *cache) evictNext(s *shard) {
 	case !e.used.Swap(false):
 		c.forget(slot)
 	default:
-		for len(e.branches) > 1 && c.drop(e, unwanted) {
-		}
+		c.drop(e, len(e.branches)-1, (*branch).unwanted)
 	}
 }
 
@@ -56,14 +55,14 @@ func (s *shard) next() *atomic.Pointer[entry] {
 // few.
 func (c *cache) expire(s *shard, e *entry, now time.Time) {
 	over := func(b *branch) bool { return !b.expiry.IsZero() && now.Sub(b.expiry) > maxLeeway }
-	for c.drop(e, over) {
-	}
+	c.drop(e, len(e.branches), over)
 	for range min(64, len(s.entries)) {
 		slot := s.next()
 		e := slot.Load()
-		for e != nil && c.drop(e, over) {
+		if e == nil {
+			continue
 		}
-		if e != nil && len(e.branches) == 0 {
+		if c.drop(e, len(e.branches), over); len(e.branches) == 0 {
 			c.forget(slot)
 		}
 	}
@@ -118,8 +117,7 @@ func (c *cache) relieve(s *shard, now time.Time) {
 // shrink leaves an entry, which has one, its first credential, without its text.
 func (c *cache) shrink(e *entry) {
 	b := e.branches[0]
-	for c.drop(e, func(other *branch) bool { return other != b }) {
-	}
+	c.drop(e, len(e.branches), func(other *branch) bool { return other != b })
 	if t := b.text.Load(); t != nil {
 		c.unlist(t)
 		b.text.Store(nil)
@@ -143,21 +141,20 @@ func (c *cache) forget(slot *atomic.Pointer[entry]) {
 	c.first.taken.Add(-int64(e.room))
 }
 
-// drop takes out the oldest branch of an entry that is as asked for. It reports whether
-// there was one.
-func (c *cache) drop(e *entry, which func(*branch) bool) bool {
-	i := slices.IndexFunc(e.branches, which)
-	if i < 0 {
-		return false
-	}
-	b := e.branches[i]
-	e.branches = slices.Delete(e.branches, i, i+1)
-	c.discard(b)
-	c.resize(e, -b.remove())
-	return true
+// drop takes out so many branches of an entry at most, of those that are as asked for, the
+// oldest first. It asks once about each, and tells how many it took out.
+func (c *cache) drop(e *entry, most int, which func(*branch) bool) (dropped int) {
+	e.branches = slices.DeleteFunc(e.branches, func(b *branch) bool {
+		if dropped == most || !which(b) {
+			return false
+		}
+		dropped++
+		c.discard(b)
+		c.resize(e, -b.remove())
+		return true
+	})
+	return dropped
 }
-
-func unwanted(b *branch) bool { return !b.wanted() }
 
 // discard ends a branch, and that its text is found.
 func (c *cache) discard(b *branch) {

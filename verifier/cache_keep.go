@@ -127,7 +127,7 @@ func (c *cache) extend(e *entry, p *proof, expiry, now time.Time) {
 		case !expired:
 			expired = true
 			c.expire(s, e, now)
-		case !again || !c.drop(e, unwanted):
+		case !again || c.drop(e, 1, (*branch).unwanted) == 0:
 			e.settled.Store(true)
 			return
 		}

@@ -149,16 +149,16 @@ func (b *branch) nodes() iter.Seq[*node] {
 	}
 }
 
-// wanted tells whether anything was used that would go with the branch, and forgets it:
-// the next time, it has to have been used again.
-func (b *branch) wanted() bool {
-	wanted := b.ends[0].used.Swap(false)
+// unwanted tells whether nothing was used that would go with the branch, and forgets what
+// was: the next time, it has to have been used again.
+func (b *branch) unwanted() bool {
+	used := b.ends[0].used.Swap(false)
 	for n := range b.nodes() {
 		if n.refs == 1 && n.used.Swap(false) {
-			wanted = true
+			used = true
 		}
 	}
-	return wanted
+	return !used
 }
 
 // worthText tells whether to try and keep the text of a branch that has come again and has
