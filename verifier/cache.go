@@ -45,6 +45,9 @@ const (
 	// Who has not come for so long has had the use of what he has besides his first
 	// credential. Sooner it is nobody else's: he might be one of many who take turns.
 	idleAfter = 10 * time.Minute
+
+	// So many slots are looked at, at most, for what has expired or is idle.
+	slotsAtOnce = 64
 )
 
 // cache keeps what cryptography showed of credentials that were allowed, so that what
@@ -56,24 +59,33 @@ const (
 // presented again just so is found by its text, which saves parsing it: parsing is
 // the same for everybody, so that proves nothing, and the way goes on through entries.
 //
-// Who looks something up takes no lock and, if nothing is new, writes nothing that is
-// shared. What proves not to be authentic is never written down anywhere.
+// A request comes by three times: its text is looked up (presented) and, if that is not
+// known, its identifier (find); and keep is told once it was allowed. Who looks something
+// up takes no lock. Nor does keep, unless there is something to keep or somebody comes back
+// after a while; and where nothing is news, it writes nothing that is shared. What proves
+// not to be authentic is never written down anywhere.
+//
+// A nil cache knows nothing and keeps nothing.
 type cache struct {
-	seed   maphash.Seed // nobody outside can choose what collides
-	parsed macaroon.Limits
-	limit  int // bytes of one identifier
-	fixed  int // bytes of the tables
-	texts  table[presented]
+	// Immutable.
+	seed   maphash.Seed    // nobody outside can choose what collides
+	parsed macaroon.Limits // that texts were parsed under
+	limit  int             // bytes of one identifier
+	fixed  int             // bytes of the tables
+
+	texts  table[presented] // all shards share it, so slots are swapped
 	shards [cacheShards]shard
 
-	counts   [8]counts
-	counters sync.Pool // of them
+	first  pool // memory for the first credential of each identifier; see entry
+	growth pool // for all others, and for texts
 
-	first, growth pool // memory for the first credential of each identifier, and for all others
-	evictions     atomic.Uint64
+	counts    [8]counts
+	counters  sync.Pool // of them
+	evictions atomic.Uint64
 }
 
-// shard is a part of the entries, with a lock for those who change it.
+// shard is a part of the entries. Its lock is for who changes them, or anything below them:
+// slots, trees, branches, texts. Nobody holds two such locks.
 type shard struct {
 	entries table[entry]
 
@@ -82,24 +94,31 @@ type shard struct {
 }
 
 // entry is what is known of the credentials that share an identifier.
+//
+// It takes bytes of memory, as cache_memory.go counts them, and never more than the limit.
+// Until it is gone it has reserved bytes from the pool first, which is what it took to begin
+// with; only what it takes beyond them is from growth.
 type entry struct {
+	// Immutable.
 	hash       uint64
-	signed     string               // the identifier as it was signed, our own copy
-	identifier macaroon.Identifier  // what it says; zero if foreign
-	root       atomic.Pointer[root] // the last answer of the source, always with tree's signature and the same grant
-	tree       node
-	used       atomic.Bool
-	seen       atomic.Int64 // the minute in which it was used last, since 1970
+	signed     string              // the identifier as it was signed, our own copy
+	identifier macaroon.Identifier // what it says; zero if foreign
 
-	marks   [8]atomic.Uint64 // of what was seen lately and not kept
-	next    atomic.Uint32    // of the marks
-	settled atomic.Bool      // whether nothing more is kept at sight
+	tree node                 // the root of it; its signature never changes
+	root atomic.Pointer[root] // the last answer of the source, always with that signature and the same grant
 
-	// Under the lock.
-	branches []*branch // the oldest first
-	room     int       // bytes that it has had from the start
-	bytes    int       // that it takes
-	gone     bool
+	// Hints what to keep. Whatever stands there, no decision is another.
+	used     atomic.Bool      // since the search for what can go came by
+	seen     atomic.Int64     // the minute in which it was used last, since 1970
+	marks    [8]atomic.Uint64 // fingerprints of what was seen lately and not kept
+	nextMark atomic.Uint32
+	settled  atomic.Bool // whether nothing more is kept at sight
+
+	// Under the lock of the shard.
+	branches []*branch // all that stand in the tree, the oldest first
+	reserved int
+	bytes    int
+	gone     bool // no longer in its slot, so nothing is added
 }
 
 // start is where a walk begins; there is nothing known if it is nil.
@@ -111,7 +130,7 @@ func (e *entry) start() *node {
 }
 
 // presented is a credential and the text that it is parsed from, with what was proved of
-// it.
+// it. It is immutable.
 type presented struct {
 	hash  uint64
 	text  string

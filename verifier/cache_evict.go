@@ -56,13 +56,13 @@ func (s *shard) next() *atomic.Pointer[entry] {
 func (c *cache) expire(s *shard, e *entry, now time.Time) {
 	over := func(b *branch) bool { return !b.expiry.IsZero() && now.Sub(b.expiry) > maxLeeway }
 	c.drop(e, len(e.branches), over)
-	for range min(64, len(s.entries)) {
+	for range min(slotsAtOnce, len(s.entries)) {
 		slot := s.next()
-		e := slot.Load()
-		if e == nil {
+		other := slot.Load()
+		if other == nil {
 			continue
 		}
-		if c.drop(e, len(e.branches), over); len(e.branches) == 0 {
+		if c.drop(other, len(other.branches), over); len(other.branches) == 0 {
 			c.forget(slot)
 		}
 	}
@@ -95,7 +95,7 @@ func (c *cache) back(e *entry, now time.Time) {
 // called for who comes with an identifier that is new, or comes back, and not for who comes
 // with a variant: anybody who holds a token can make those.
 func (c *cache) relieve(s *shard, now time.Time) {
-	for range min(64, len(s.entries)) {
+	for range min(slotsAtOnce, len(s.entries)) {
 		if c.growth.fits(c.limit) {
 			return
 		}
@@ -105,9 +105,8 @@ func (c *cache) relieve(s *shard, now time.Time) {
 		case e == nil:
 		case len(e.branches) == 0: // its last had expired, and there was no room for another
 			c.forget(slot)
-		case !e.idle(now):
-		default:
-			if c.shrink(e); e.bytes > e.room { // its first is gone, and another in its place
+		case e.idle(now):
+			if c.shrink(e); e.bytes > e.reserved { // its first is gone, and another in its place
 				c.forget(slot)
 			}
 		}
@@ -122,9 +121,8 @@ func (c *cache) shrink(e *entry) {
 		c.unlist(t)
 		b.text.Store(nil)
 		b.tried.Store(false)
-		bytes := presentedBytes(len(t.text), &t.proof)
-		b.bytes -= bytes
-		c.resize(e, -bytes)
+		b.bytes -= t.size()
+		c.giveBack(e, t.size())
 	}
 	e.settled.Store(false)
 }
@@ -137,8 +135,8 @@ func (c *cache) forget(slot *atomic.Pointer[entry]) {
 	for _, b := range e.branches {
 		c.discard(b)
 	}
-	c.resize(e, -e.bytes)
-	c.first.taken.Add(-int64(e.room))
+	c.giveBack(e, e.bytes)
+	c.first.giveBack(e.reserved)
 }
 
 // drop takes out so many branches of an entry at most, of those that are as asked for, the
@@ -150,7 +148,7 @@ func (c *cache) drop(e *entry, most int, which func(*branch) bool) (dropped int)
 		}
 		dropped++
 		c.discard(b)
-		c.resize(e, -b.remove())
+		c.giveBack(e, b.remove())
 		return true
 	})
 	return dropped

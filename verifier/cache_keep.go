@@ -53,9 +53,33 @@ func touch(used *atomic.Bool) {
 // enter makes an entry for an identifier that has none. That may cost others theirs:
 // identifiers are made by minters only.
 func (c *cache) enter(p *proof, expiry, now time.Time) {
-	g := c.graft(p)
-	if g == nil {
+	e := c.newEntry(p, expiry)
+	if e == nil {
 		return
+	}
+	e.see(now)
+	s := c.shard(e.hash)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	slot := c.slot(s, e)
+	if slot == nil {
+		return
+	}
+	for range 2 * len(s.entries) {
+		if c.first.take(e.reserved) {
+			slot.Store(e)
+			c.relieve(s, now)
+			return
+		}
+		c.evictNext(s)
+	}
+}
+
+// newEntry makes an entry with a first branch. It gives nil if that is too large.
+func (c *cache) newEntry(p *proof, expiry time.Time) *entry {
+	g := c.newGraft(p)
+	if g == nil {
+		return nil
 	}
 	e := &entry{signed: strings.Clone(g.view.At(0).Identifier())}
 	e.hash = maphash.String(c.seed, e.signed)
@@ -65,32 +89,16 @@ func (c *cache) enter(p *proof, expiry, now time.Time) {
 	e.root.Store(p.root.clone())
 	e.tree.sig = p.root.sig
 	e.bytes = e.size() + g.measure(nil)
-	e.room = e.bytes
+	e.reserved = e.bytes
 	if e.bytes > c.limit {
-		return
+		return nil
 	}
 	b, ok := g.add(&e.tree, expiry)
 	if !ok {
-		return
+		return nil
 	}
 	e.branches = []*branch{b}
-	e.see(now)
-
-	s := c.shard(e.hash)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	slot := c.slot(s, e)
-	if slot == nil {
-		return
-	}
-	for range 2 * len(s.entries) {
-		if c.first.take(e.bytes) {
-			slot.Store(e)
-			c.relieve(s, now)
-			return
-		}
-		c.evictNext(s)
-	}
+	return e
 }
 
 // extend adds a branch to an entry, if it is worth one. It may cost only branches of
@@ -100,62 +108,58 @@ func (c *cache) extend(e *entry, p *proof, expiry, now time.Time) {
 	if !again && e.settled.Load() {
 		return
 	}
-	g := c.graft(p)
+	g := c.newGraft(p)
 	if g == nil {
 		return
 	}
 	s := c.shard(e.hash)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for expired := false; ; {
-		if e.gone {
-			return
-		}
-		bytes := g.measure(&e.tree)
-		if len(e.branches) < maxBranches && e.bytes+bytes <= c.limit && c.resize(e, bytes) {
-			if b, ok := g.add(&e.tree, expiry); ok {
-				e.branches = append(e.branches, b)
-			} else {
-				c.resize(e, -bytes)
-			}
-			if len(e.branches) >= branchesAtSight {
-				e.settled.Store(true)
-			}
-			return
-		}
-		switch {
-		case !expired:
-			expired = true
-			c.expire(s, e, now)
-		case !again || c.drop(e, 1, (*branch).unwanted) == 0:
-			e.settled.Store(true)
-			return
-		}
+	if e.gone {
+		return
 	}
+	bytes, ok := c.takeFor(e, g)
+	if !ok {
+		c.expire(s, e, now)
+		bytes, ok = c.takeFor(e, g)
+	}
+	for !ok && again && c.drop(e, 1, (*branch).unwanted) == 1 {
+		bytes, ok = c.takeFor(e, g)
+	}
+	if !ok {
+		e.settled.Store(true)
+		return
+	}
+	if b, added := g.add(&e.tree, expiry); added {
+		e.branches = append(e.branches, b)
+	} else {
+		c.giveBack(e, bytes)
+	}
+	if len(e.branches) >= branchesAtSight {
+		e.settled.Store(true)
+	}
+}
+
+// takeFor takes the memory for one more branch of an entry.
+func (c *cache) takeFor(e *entry, g *graft) (bytes int, ok bool) {
+	bytes = g.measure(&e.tree) // anew each time: what it would have shared with one that went is its own
+	return bytes, len(e.branches) < maxBranches && c.take(e, bytes)
 }
 
 // keepText has a branch found by its text from now on: it has come again.
 func (c *cache) keepText(e *entry, b *branch, p *proof, now time.Time) {
-	text, err := p.credential.Encode()
-	if err != nil {
+	t := c.newPresented(e, p)
+	if t == nil {
 		return
 	}
-	credential, err := macaroon.ParseWith(text, c.parsed) // of which we know what memory it keeps
-	if err != nil {
-		return
-	}
-	t := &presented{hash: c.hashText(text), text: text, proof: *p}
-	t.proof.credential, t.proof.identifier, t.proof.root, t.proof.renewed = credential, e.identifier, *e.root.Load(), false
-	known := t.proof.token()
-	t.token = &known
-	bytes := presentedBytes(len(text), &t.proof)
+	bytes := t.size()
 	s := c.shard(e.hash)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !c.growth.fits(bytes) {
 		c.expire(s, e, now)
 	}
-	if e.gone || b.gone || b.text.Load() != nil || e.bytes+bytes > c.limit || !c.resize(e, bytes) {
+	if b.gone || b.text.Load() != nil || !c.take(e, bytes) {
 		return
 	}
 	set := c.texts.set(t.hash)
@@ -166,7 +170,24 @@ func (c *cache) keepText(e *entry, b *branch, p *proof, now time.Time) {
 			return
 		}
 	}
-	c.resize(e, -bytes)
+	c.giveBack(e, bytes)
+}
+
+// newPresented makes what is kept with a text, in memory of our own: what was presented may
+// be part of something larger. It gives nil if there is no such text.
+func (c *cache) newPresented(e *entry, p *proof) *presented {
+	text, err := p.credential.Encode()
+	if err != nil {
+		return nil
+	}
+	credential, err := macaroon.ParseWith(text, c.parsed)
+	if err != nil {
+		return nil
+	}
+	t := &presented{hash: c.hashText(text), text: text, proof: *p}
+	t.proof.credential, t.proof.identifier, t.proof.root, t.proof.renewed = credential, e.identifier, *e.root.Load(), false
+	t.token = new(t.proof.token())
+	return t
 }
 
 // fingerprint tells what is new in a credential: the place where it leaves the tree, and
@@ -196,6 +217,6 @@ func (e *entry) again(fingerprint uint64) bool {
 			return true
 		}
 	}
-	e.marks[e.next.Add(1)%uint32(len(e.marks))].Store(fingerprint)
+	e.marks[e.nextMark.Add(1)%uint32(len(e.marks))].Store(fingerprint)
 	return false
 }

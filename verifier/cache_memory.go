@@ -21,25 +21,35 @@ func (p *pool) take(bytes int) bool {
 	if p.taken.Add(int64(bytes)) <= p.size {
 		return true
 	}
-	p.taken.Add(-int64(bytes))
+	p.giveBack(bytes)
 	return false
 }
 
+func (p *pool) giveBack(bytes int) { p.taken.Add(-int64(bytes)) }
+
 func (p *pool) fits(bytes int) bool { return p.taken.Load()+int64(bytes) <= p.size }
 
-// resize notes that an entry takes so many bytes more, or reports false if they can't be
-// had.
-func (c *cache) resize(e *entry, bytes int) bool {
-	before, after := max(e.bytes, e.room), max(e.bytes+bytes, e.room)
-	if after > before && !c.growth.take(after-before) {
+// take has an entry take so many bytes more. It reports false if they can't be had.
+func (c *cache) take(e *entry, bytes int) bool {
+	if e.gone || e.bytes+bytes > c.limit {
 		return false
 	}
-	if after < before {
-		c.growth.taken.Add(int64(after - before))
+	more := e.beyond(e.bytes+bytes) - e.beyond(e.bytes)
+	if more > 0 && !c.growth.take(more) {
+		return false
 	}
 	e.bytes += bytes
 	return true
 }
+
+// giveBack has an entry take so many bytes less.
+func (c *cache) giveBack(e *entry, bytes int) {
+	c.growth.giveBack(e.beyond(e.bytes) - e.beyond(e.bytes-bytes))
+	e.bytes -= bytes
+}
+
+// beyond tells how much of so many bytes an entry has from growth.
+func (e *entry) beyond(bytes int) int { return max(0, bytes-e.reserved) }
 
 // What all of this takes. For what comes later, such as compiled conditions, there is
 // room from the start, so that nothing that is kept grows uncounted.
@@ -68,11 +78,12 @@ func branchBytes(macaroons int) int {
 	return bytes + 2*allocated(macaroons*pointer) + allocated(macaroons*chain.Size)
 }
 
-// presentedBytes is what a text takes, the credential that is parsed from it, and what is
-// known of that.
-func presentedBytes(text int, p *proof) int {
+// size is what a text takes, the credential that is parsed from it, and what is known of
+// that.
+func (t *presented) size() int {
 	const bundle, perMacaroon, perCaveat = 576, 96, 48 // with one macaroon and a few caveats
 	const perAsked = 64                                // as in a map with room for twice as many
+	p, text := &t.proof, len(t.text)
 	view, caveats, asked := p.credential.Inspect(), 0, 0
 	if len(p.asked) > 0 {
 		asked = perAsked * (8 + len(p.asked))

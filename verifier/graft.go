@@ -20,8 +20,8 @@ type graft struct {
 	failed     bool
 }
 
-// graft prepares to keep a credential, or gives nil if it is too large.
-func (c *cache) graft(p *proof) *graft {
+// newGraft prepares to keep a credential. It gives nil if that is too large.
+func (c *cache) newGraft(p *proof) *graft {
 	view := p.credential.Inspect()
 	nodes := 0
 	for i := range view.Len() {
@@ -30,16 +30,11 @@ func (c *cache) graft(p *proof) *graft {
 	if nodes*allocated(size[node]()) > c.limit { // before it is looked at any closer
 		return nil
 	}
-	g := newGraft(p)
+	g := &graft{view: view, minters: p.minterCaveats(), discharges: discharges(view)}
 	if g.measure(nil) > c.limit {
 		return nil
 	}
 	return g
-}
-
-func newGraft(p *proof) *graft {
-	view := p.credential.Inspect()
-	return &graft{view: view, minters: p.minterCaveats(), discharges: discharges(view)}
 }
 
 // measure tells how many bytes the credential adds below root, which may be nil.

@@ -18,37 +18,45 @@ import (
 // that the way from the root to a node is one beginning of a macaroon. Whatever begins
 // with the same caveats has the same signature there.
 //
-// Readers take no lock: what they follow is immutable or atomic, and a node that was
-// taken out meanwhile still tells the truth. Who changes a tree holds the lock of its
-// shard.
+// Nobody sees a node before a credential that leads through it has verified. Readers take
+// no lock: what they follow is immutable or atomic, and a node that was taken out meanwhile
+// still tells the truth. Who changes a tree holds the lock of its shard.
 type node struct {
+	// Immutable.
 	id, vid string           // what is authenticated of the caveat, our own copies; vid is empty in a first-party one
 	sig     [chain.Size]byte // behind the caveat
 	opened  *node            // of a third-party caveat: the root of what discharges it, under the key in vid
 	parent  *node            // nil for a root
+	terms   terms            // of all conditions from the first to this one
+	class   class
+	depth   int32 // how many caveats lead here, with this one
 
+	// Written under the lock, read without.
 	child, sibling atomic.Pointer[node]
-	branches       atomic.Pointer[branch]           // whose primary macaroon ends here
-	compiled       atomic.Pointer[caveat.Predicate] // the condition, once it has been looked at again; zero where its size can't be bounded
+	branches       atomic.Pointer[branch] // whose primary macaroon ends here
 
-	terms terms // of all conditions from the first to this one
-	class class
-	used  atomic.Bool // since somebody last looked for what can go
-	depth int32       // how many caveats lead here, with this one
-	refs  int32       // how many macaroons of branches lead through here; under the lock
+	compiled atomic.Pointer[caveat.Predicate] // the condition, once it has been looked at again; zero where its size can't be bounded
+	used     atomic.Bool                      // since somebody last looked for what can go
+
+	refs int32 // how many macaroons of branches lead through here; under the lock
 }
 
 // branch is one credential that verified, as it stands in a tree.
 type branch struct {
-	next   atomic.Pointer[branch] // another whose primary macaroon ends in the same node
-	ends   []*node                // the last node of each macaroon, the primary one first
-	bound  [][chain.Size]byte     // the signatures of discharges as bound to the primary macaroon; nothing for that itself
-	expiry time.Time              // from when on nobody misses it; zero: never
+	// Immutable.
+	ends   []*node            // the last node of each macaroon, the primary one first
+	bound  [][chain.Size]byte // the signatures of discharges as bound to the primary macaroon; nothing for that itself
+	expiry time.Time          // from when on nobody misses it; zero: never
 
-	text  atomic.Pointer[presented] // what it was presented as, if that is kept
-	tried atomic.Bool               // whether that was tried
-	bytes int                       // without the nodes; under the lock
-	gone  bool                      // under the lock
+	// Written under the lock of the shard, read without.
+	next atomic.Pointer[branch]    // another whose primary macaroon ends in the same node
+	text atomic.Pointer[presented] // what it was presented as, if that is kept
+
+	tried atomic.Bool // whether that was tried
+
+	// Under the lock.
+	bytes int  // without the nodes
+	gone  bool // no longer in the tree, so it gets no text
 }
 
 // find gives the node behind n for one more caveat, by all of its authenticated bytes:
