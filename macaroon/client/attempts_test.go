@@ -69,6 +69,7 @@ func TestAttempts(t *testing.T) {
 		require.Empty(t, a.Again(client.RefusedDischarge))
 		time.Sleep(time.Second)
 		require.NotEmpty(t, a.Again(client.RefusedToken), "by this machine's clock")
+		a.Clock.Observe(time.Now().Add(time.Minute), time.Now(), time.Now(), time.Hour)
 
 		// A discharge that is known to have expired is not sent at all.
 		clock := &client.Clock{}

@@ -23,8 +23,12 @@ func (c *Clock) now() time.Time {
 // Observe learns from an answer which tells the second in which it was made. That was some
 // time between when the request was sent and when the answer was received; of the offsets
 // that agree with that, the one nearest to what was believed before is taken. A clock that is
-// off by more than most is not believed: tokens then live by this machine's.
+// off by more than most is not believed: tokens then live by this machine's. A nil Clock learns
+// nothing.
 func (c *Clock) Observe(date, sent, received time.Time, most time.Duration) {
+	if c == nil {
+		return
+	}
 	from, to := date.Sub(received), date.Add(time.Second).Sub(sent)
 	offset := min(max(time.Duration(c.offset.Load()), from), to)
 	if offset < -most || offset > most {
