@@ -98,6 +98,7 @@ func TestTime(t *testing.T) {
 		[]string{
 			"", "Z", "2030", "2030-01-02", "1893456000",
 			"2030-01-02T03:04:05",             // no zone
+			"2030-01-02T03:04:05.5",           // no zone, behind a fraction
 			"2030-01-02 03:04:05Z",            // space
 			"2030-01-02t03:04:05z",            // lower case
 			"2030-01-02T03:04:05.Z",           // empty fraction
