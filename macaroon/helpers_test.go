@@ -25,7 +25,7 @@ type oneKey string
 
 func (k oneKey) RootSignature(_ context.Context, identifier string) (sig [32]byte, found bool, err error) {
 	if id, ok := macaroon.KeyID(identifier); !ok || id != string(k) {
-		return sig, false, nil
+		return [32]byte{1}, false, nil // what stands beside found must not matter
 	}
 	derived := chain.DeriveKey(rootKey)
 	var h chain.Hasher
