@@ -160,8 +160,28 @@ func TestSecretsDoNotPrint(t *testing.T) {
 			require.NotContains(t, said.String(), secret, "%T", value)
 			require.NotContains(t, said.String(), fmt.Sprint([]byte(secret)), "%T", value)
 			require.NotContains(t, said.String(), fmt.Sprintf("%x", secret), "%T", value)
+			require.NotContains(t, said.String(), strings.Trim(fmt.Sprintf("%#v", []byte(secret)), "[]byte{}"), "%T", value)
 		}
 	}
+}
+
+// Where a client waits is a secret: an error does not tell it.
+func TestErrorsDoNotTellWhereToWait(t *testing.T) {
+	const secret = "swordfish"
+	c := newClient(t, dischargehttp.ClientOptions{Base: roundTripper(func(r *http.Request) (*http.Response, error) {
+		if r.URL.Path != "/discharge" {
+			require.Contains(t, r.URL.RawQuery, secret)
+			return nil, errors.New("connection refused")
+		}
+		return inProcess(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusUnauthorized)
+			io.WriteString(w, `{"Code": "interaction required", "Info": {"InteractionMethods": {"poll": {"WaitTokenURL": "/wait?flow=`+secret+`"}}}}`)
+		})).RoundTrip(r)
+	})}, home)
+	_, err := c.Discharge(t.Context(), newOrders(t).wallet(t, plain("x", home)))
+	require.ErrorContains(t, err, "connection refused")
+	require.NotContains(t, err.Error(), secret)
 }
 
 // interactor is told of the challenge, and gives up.

@@ -1,6 +1,7 @@
 package dischargehttp_test
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -214,4 +215,33 @@ func TestRefusals(t *testing.T) {
 			require.Error(t, after[before].Err)
 		})
 	}
+}
+
+// Who can't say who asks gets nothing, also where the checker asks nobody for a name. What the
+// function gave beside its error must not matter.
+func TestCallerFails(t *testing.T) {
+	var told records
+	anybody := thirdparty.CheckerFunc(func(context.Context, thirdparty.Question) (thirdparty.Answer, error) {
+		return thirdparty.Answer{}, nil
+	})
+	var failure error
+	s := newService(t, anybody, dischargehttp.ServiceOptions{
+		Caller: func(*http.Request) (any, error) { return "ann", failure },
+		Audit:  told.audit,
+	})
+	asked := asked(caveatFor(t, s, 3, isMember))
+	require.Equal(t, http.StatusOK, do(s, asked).StatusCode)
+	failure = errors.New("no session")
+	require.Equal(t, http.StatusUnauthorized, do(s, asked).StatusCode)
+	failure = caveat.Undecided(errors.New("no directory"))
+	require.Equal(t, http.StatusServiceUnavailable, do(s, asked).StatusCode)
+	last := told.all()[2]
+	require.ErrorIs(t, last.Err, failure)
+	require.Zero(t, last.Question, "the checker is not asked")
+
+	failure = nil
+	asked.form.Set("token64", rawURL64("x"))
+	asked.form.Set("token-kind", "agent")
+	require.Equal(t, http.StatusUnauthorized, do(s, asked).StatusCode, "no such kind is offered")
+	require.Zero(t, told.all()[3].Question)
 }
