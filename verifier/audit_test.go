@@ -298,6 +298,7 @@ func TestDetails(t *testing.T) {
 		"not granted":  {mint(s, expiry, audience), read, "not-granted: no allow among the minter's caveats"},
 		"no name":      {mint(s, expiry, audience, allow), "orders:read", "bad-operation: what was asked for is no operation such as orders.read"},
 		"no discharge": {mint(s, expiry, audience, allow, thirdParty("a"), thirdParty("b")), read, `missing-discharge: 2 in all, the first to be asked of a third party that may be at "https://a/"`},
+		"far away":     {mint(s, expiry, audience, allow, macaroon.ThirdParty([]byte("k"), "a", strings.Repeat("l", 500))), read, `may be at "` + strings.Repeat("l", 64) + `"`},
 		"strange key":  {mint(stranger, expiry, audience, allow), read, "unknown-key: macaroon 0: this service has no such root key"},
 	} {
 		t.Run(name, func(t *testing.T) {
