@@ -89,6 +89,48 @@ func TestChangeThatIsGone(t *testing.T) {
 	require.True(t, must(list.Revoked(verifier.Revocable{KeyID: "k"})))
 }
 
+// TestBatchesThatDoNotFit: of an answer that is not to the question, or that can't all be
+// understood, nothing is taken, and everything is asked for anew.
+func TestBatchesThatDoNotFit(t *testing.T) {
+	at := func(log string, seq, mark uint64) revocation.Cursor {
+		return revocation.Cursor{Log: log, Seq: seq, Mark: mark}
+	}
+	one := []revocation.Change{{What: revocation.Key("k")}}
+	none := []revocation.Change{{}}
+	for name, b := range map[string]revocation.Batch{
+		"from a later place":        {From: at("a", 6, 1), To: at("a", 7, 1), Changes: one},
+		"from an earlier place":     {From: at("a", 4, 1), To: at("a", 5, 1), Changes: one},
+		"from another mark":         {From: at("a", 5, 2), To: at("a", 6, 1), Changes: one},
+		"from another log":          {From: at("b", 5, 1), To: at("b", 6, 1), Changes: one},
+		"to another log":            {From: at("a", 5, 1), To: at("b", 6, 1), Changes: one},
+		"to no log":                 {From: at("a", 5, 1), To: at("", 6, 1), Changes: one},
+		"one left out":              {From: at("a", 5, 1), To: at("a", 7, 1), Changes: one},
+		"one too many":              {From: at("a", 5, 1), To: at("a", 5, 1), Changes: one},
+		"a change of nothing":       {From: at("a", 5, 1), To: at("a", 6, 1), Changes: none},
+		"full, a change of nothing": {Full: true, To: at("a", 6, 1), Changes: none},
+		"full, of no log":           {Full: true, To: at("", 6, 1)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			answers := []revocation.Batch{{Full: true, To: at("a", 5, 1), Changes: []revocation.Change{{What: revocation.Key("first")}}}, b}
+			var asked []revocation.Cursor
+			list, err := revocation.NewList(feedFunc(func(_ context.Context, after revocation.Cursor, _ time.Duration) (revocation.Batch, error) {
+				asked = append(asked, after)
+				if len(asked) > len(answers) {
+					return revocation.Batch{}, errors.New("no more")
+				}
+				return answers[len(asked)-1], nil
+			}), bound, revocation.Options{})
+			require.NoError(t, err)
+			require.NoError(t, list.Refresh(t.Context()))
+			require.Error(t, list.Refresh(t.Context()))
+			require.Error(t, list.Refresh(t.Context()))
+			require.Equal(t, []revocation.Cursor{{}, at("a", 5, 1), {}}, asked)
+			require.True(t, must(list.Revoked(verifier.Revocable{KeyID: "first"})))
+			require.False(t, must(list.Revoked(verifier.Revocable{KeyID: "k"})))
+		})
+	}
+}
+
 // TestFirstQuestionFails: however long the bound, a feed that is not there yet when a service
 // starts is asked again soon, since until then nothing is decided.
 func TestFirstQuestionFails(t *testing.T) {

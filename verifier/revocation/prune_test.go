@@ -10,7 +10,7 @@ import (
 	"github.com/amaretti-go/amaretti/verifier/revocation"
 )
 
-// TestPrune: an entry is dropped past its until and not before, here and in every list.
+// TestPrune: an entry is dropped past its until and not before, here and in every list. One that is for ever stays.
 func TestPrune(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		memory := revocation.NewMemory(nil)
@@ -19,6 +19,7 @@ func TestPrune(t *testing.T) {
 		what := revocation.Token(identifier(t, token).TokenID)
 		require.ErrorIs(t, memory.Revoke(t.Context(), what, time.Now(), ""), revocation.ErrPast)
 		require.NoError(t, memory.Revoke(t.Context(), what, time.Now().Add(time.Minute), ""))
+		require.NoError(t, memory.Revoke(t.Context(), revocation.Subject("ops"), time.Time{}, ""))
 		time.Sleep(time.Minute)
 		n, err := memory.Prune(t.Context())
 		require.NoError(t, err)
@@ -32,6 +33,7 @@ func TestPrune(t *testing.T) {
 		require.Equal(t, 1, n)
 		s.refresh(t)
 		require.Empty(t, s.decide(t, token), "too early an until un-revokes")
+		require.Equal(t, "revoked", s.decide(t, s.mint(t, "ops")))
 	})
 }
 
