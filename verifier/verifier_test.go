@@ -100,6 +100,30 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
+// One decision has one instant: no condition of a token is looked at later than another.
+func TestOneInstantForEachDecision(t *testing.T) {
+	reads := 0
+	start := time.Now()
+	s := newService(t, verifier.Options{Now: func() time.Time {
+		reads++
+		return start.Add(time.Duration(reads) * time.Minute)
+	}})
+	c := present(t, s.mint(t, caveat.NotBefore(start.Add(90*time.Second))))
+	verified, err := s.Verify(ctx, c, read, noFacts)
+	refused(t, verifier.CaveatFailed, verified, err)
+	require.Equal(t, 1, reads)
+	for n := 2; n < 5; n++ { // also once it is known
+		_, err = s.Verify(ctx, c, read, noFacts)
+		require.NoError(t, err)
+		require.Equal(t, n, reads)
+	}
+	a := must(s.Authenticate(ctx, c))(t)
+	reads = 0
+	_, err = a.Check(ctx, read, noFacts)
+	refused(t, verifier.CaveatFailed, nil, err)
+	require.Equal(t, 1, reads)
+}
+
 // A clock that gives no time decides nothing: before all of it lies everything else.
 func TestClockWithoutTime(t *testing.T) {
 	for _, cache := range []int{-1, 0} {
