@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/amaretti-go/amaretti/caveat"
+	"github.com/amaretti-go/amaretti/macaroon"
 )
 
 // Authentic is a credential that proved authentic. What it allows has not been
@@ -15,6 +16,24 @@ type Authentic struct {
 	verifier *Verifier
 	proof    atomic.Pointer[proof] // replaced when the source has been asked again
 	kept     atomic.Bool           // whether the cache has been told
+}
+
+// Authenticate decides whether c is authentic: within limits, signed under a root
+// key that the source knows, every discharge in its place. No condition has been
+// looked at, so an authentic credential may be expired or for another service;
+// [Authentic.Check] decides what it allows. For a request whose operation and
+// facts are known, use Verify.
+func (v *Verifier) Authenticate(ctx context.Context, c macaroon.Credential) (*Authentic, error) {
+	start := v.now()
+	now, unstamped := v.stamp(ctx)
+	p := &proof{root: root{at: now}}
+	if refusal := v.prove(ctx, c, start, p, unstamped); refusal != nil {
+		v.audit(ctx, c, "", nil, refusal, start)
+		return nil, refusal
+	}
+	a := &Authentic{verifier: v}
+	a.proof.Store(p)
+	return a, nil
 }
 
 // Check decides whether the credential allows operation on a request with these

@@ -51,7 +51,7 @@ func (v *Verifier) decide(ctx context.Context, p *proof, operation string, facts
 				err = v.check(ctx, shown, condition, known, j)
 			}
 			if err != nil {
-				return nil, v.failed(ctx, i, j, err)
+				return nil, v.checkFailed(ctx, i, j, err)
 			}
 		}
 	}
@@ -74,7 +74,7 @@ func (v *Verifier) check(ctx context.Context, req *caveat.Request, condition str
 	return v.options.Registry.Check(ctx, req, condition)
 }
 
-func (v *Verifier) failed(ctx context.Context, macaroon, index int, err error) *Error {
+func (v *Verifier) checkFailed(ctx context.Context, macaroon, index int, err error) *Error {
 	switch {
 	case !caveat.IsUndecided(err) && !errors.Is(err, ErrUndecided):
 		return refuseAt(CaveatFailed, macaroon, index, err)

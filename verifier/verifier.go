@@ -273,21 +273,3 @@ func (v *Verifier) RefuseUnread(ctx context.Context, operation string, err error
 	}
 	return v.Refuse(ctx, operation, reason, err)
 }
-
-// Authenticate decides whether c is authentic: within limits, signed under a root
-// key that the source knows, every discharge in its place. No condition has been
-// looked at, so an authentic credential may be expired or for another service;
-// [Authentic.Check] decides what it allows. For a request whose operation and
-// facts are known, use Verify.
-func (v *Verifier) Authenticate(ctx context.Context, c macaroon.Credential) (*Authentic, error) {
-	start := v.now()
-	now, unstamped := v.stamp(ctx)
-	p := &proof{root: root{at: now}}
-	if refusal := v.prove(ctx, c, start, p, unstamped); refusal != nil {
-		v.audit(ctx, c, "", nil, refusal, start)
-		return nil, refusal
-	}
-	a := &Authentic{verifier: v}
-	a.proof.Store(p)
-	return a, nil
-}
