@@ -19,6 +19,36 @@ import (
 	"github.com/amaretti-go/amaretti/macaroon"
 )
 
+// Who asks after an identity was forgotten does not get what somebody else asked before, and that
+// is not kept.
+func TestForgetWhileAsking(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(t, members, dischargehttp.ServiceOptions{Caller: byHeader})
+		g := gated(s)
+		c := newClient(t, dischargehttp.ClientOptions{Base: inProcess(g), Identity: as("ann")}, home)
+		w := newOrders(t).wallet(t, thirdparty.NewCaveat(s.Party(home), isMember))
+		var wait sync.WaitGroup
+		ask := func() {
+			wait.Go(func() {
+				if _, err := c.Discharge(t.Context(), w); err != nil {
+					t.Error(err)
+				}
+			})
+			synctest.Wait()
+		}
+		ask()
+		c.Forget("ann")
+		ask()
+		require.EqualValues(t, 2, g.requests.Load())
+		c.Forget("ann")
+		close(g.open)
+		wait.Wait()
+		ask()
+		wait.Wait()
+		require.EqualValues(t, 3, g.requests.Load())
+	})
+}
+
 // gate is a third party that answers when the test lets it.
 type gate struct {
 	http.Handler

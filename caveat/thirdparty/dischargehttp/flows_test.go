@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -48,6 +49,25 @@ func flowOf(t testing.TB, at string) string {
 	secret := u.Query().Get("flow")
 	require.Len(t, secret, 43, "32 random bytes")
 	return secret
+}
+
+// Nobody guesses what a client waits with, nor what a person acts on: all of it is random.
+func TestSecretsOfFlowsAreRandom(t *testing.T) {
+	s := newService(t, afterInteraction, dischargehttp.ServiceOptions{Flows: newFlows(t, "login", dischargehttp.FlowOptions{})})
+	var seen [2][][]byte
+	for range 8 {
+		told := begin(t, s, asked(caveatFor(t, s, 3, isMember))).Info
+		for i, at := range []string{told.VisitURL, told.WaitURL} {
+			raw, err := base64.RawURLEncoding.DecodeString(flowOf(t, at))
+			require.NoError(t, err)
+			seen[i] = append(seen[i], raw)
+		}
+	}
+	for _, secrets := range seen {
+		for i := range 32 {
+			require.True(t, slices.ContainsFunc(secrets, func(s []byte) bool { return s[i] != secrets[0][i] }), "byte %d", i)
+		}
+	}
 }
 
 func newFlows(t testing.TB, visit string, options dischargehttp.FlowOptions) *dischargehttp.Flows {

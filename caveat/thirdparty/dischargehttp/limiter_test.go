@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -43,6 +44,25 @@ func TestFailuresAreLimited(t *testing.T) {
 		require.Equal(t, http.StatusOK, from("192.0.2.1:1", "ann").StatusCode)
 		require.Equal(t, http.StatusUnauthorized, from("192.0.2.1:1", "").StatusCode, "and counting begins anew")
 	})
+}
+
+// However long what tells a client apart is, little of it is kept, and it still does.
+func TestLongClients(t *testing.T) {
+	var told records
+	s := newService(t, members, dischargehttp.ServiceOptions{
+		Client: func(r *http.Request) string { return strings.Repeat("x", 1<<14) + r.RemoteAddr }, Failures: 1, Audit: told.audit,
+	})
+	fail := func(remote string) int {
+		c := asked(caveatFor(t, s, 3, isMember))
+		c.remote = remote
+		return do(s, c).StatusCode
+	}
+	require.Equal(t, http.StatusUnauthorized, fail("192.0.2.1:1"))
+	require.Equal(t, http.StatusTooManyRequests, fail("192.0.2.1:1"))
+	require.Equal(t, http.StatusUnauthorized, fail("192.0.2.2:1"))
+	for _, record := range told.all() {
+		require.LessOrEqual(t, len(record.Client), 128)
+	}
 }
 
 // Clients that guess where others wait fail too. An address of IPv6 is not one client's alone.
