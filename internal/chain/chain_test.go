@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding"
 	"encoding/hex"
+	"slices"
 	"strings"
 	"testing"
 
@@ -31,6 +32,18 @@ func must[T any](v T, err error) T {
 func root(h *chain.Hasher, rootKey []byte, identifier string) [chain.Size]byte {
 	derived := chain.DeriveKey(rootKey)
 	return h.Root(&derived, identifier)
+}
+
+// What seals verification ids must not come twice under one key.
+func TestNoncesAreRandom(t *testing.T) {
+	const nonce = chain.SealedSize - 16 - chain.Size
+	var nonces []string
+	for range 8 {
+		nonces = append(nonces, chain.Seal(new([chain.Size]byte), new([chain.Size]byte))[:nonce])
+	}
+	for i := range nonce {
+		require.True(t, slices.ContainsFunc(nonces, func(n string) bool { return n[i] != nonces[0][i] }), "byte %d", i)
+	}
 }
 
 // The first vectors of the README of libmacaroons, which every library reproduces.
