@@ -2,6 +2,7 @@ package rootkey_test
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,27 @@ import (
 
 	"github.com/amaretti-go/amaretti/macaroon/rootkey"
 )
+
+// TestFreshKeysAreRandom: no byte of a key, nor of its id, is always the same.
+func TestFreshKeysAreRandom(t *testing.T) {
+	var list []string
+	for range 8 {
+		store := rootkey.NewMemoryStore()
+		_, err := rootkey.Open(t.Context(), store, rootkey.Options{})
+		require.NoError(t, err)
+		records, _, _, err := store.Load(t.Context(), "")
+		require.NoError(t, err)
+		for id, text := range records {
+			var r record
+			require.NoError(t, json.Unmarshal(text, &r))
+			list = append(list, id+string(r.Key))
+		}
+	}
+	require.Len(t, list, 8)
+	for i := range list[0] {
+		require.True(t, slices.ContainsFunc(list, func(s string) bool { return s[i] != list[0][i] }), "byte %d", i)
+	}
+}
 
 // A record in any form but the one that is written is refused, with an error that tells
 // nothing of the key.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -167,6 +168,25 @@ func unhex(t *testing.T, text string) []byte {
 	b, err := hex.DecodeString(text)
 	require.NoError(t, err)
 	return b
+}
+
+// TestNoncesAreRandom, and so are the salts of passphrases: no byte of them is always the same.
+func TestNoncesAreRandom(t *testing.T) {
+	sealers := map[string]func() *seal.Sealer{
+		"key":        func() *seal.Sealer { return key(t, 1) },
+		"passphrase": func() *seal.Sealer { return seal.NewCheapPassphrase("one", cheap) },
+	}
+	for name, size := range map[string]int{"key": 24, "passphrase": 16 + 24} {
+		var list [][]byte
+		for range 8 {
+			sealed, err := sealers[name]().Seal("store", "key", nil)
+			require.NoError(t, err)
+			list = append(list, sealed[1:1+size])
+		}
+		for i := range size {
+			require.True(t, slices.ContainsFunc(list, func(b []byte) bool { return b[i] != list[0][i] }), "%s, byte %d", name, i)
+		}
+	}
 }
 
 func TestRoundTrip(t *testing.T) {
