@@ -54,6 +54,24 @@ func TestMint(t *testing.T) {
 	require.Equal(t, m.Identifier(), narrow.Identifier())
 }
 
+// TestTokenIDsAreRandom: nobody can tell beforehand what a token will be called.
+func TestTokenIDsAreRandom(t *testing.T) {
+	var first, differ macaroon.TokenID
+	for n := range 8 {
+		m, err := macaroon.Mint(ctx, oneKey("k1"), "k1", macaroon.Grant{IssuedAt: issued})
+		require.NoError(t, err)
+		id, err := macaroon.ParseIdentifier(m.Identifier())
+		require.NoError(t, err)
+		if n == 0 {
+			first = id.TokenID
+		}
+		for i := range differ {
+			differ[i] |= id.TokenID[i] ^ first[i]
+		}
+	}
+	require.NotContains(t, differ[:], byte(0))
+}
+
 func TestMintRefuses(t *testing.T) {
 	good := macaroon.Grant{IssuedAt: issued}
 	for name, do := range map[string]func() (macaroon.Macaroon, error){
