@@ -119,6 +119,18 @@ func TestBadPoints(t *testing.T) {
 	require.NoError(t, err, "below the prime")
 }
 
+func TestGeneratedKeysAreRandom(t *testing.T) {
+	var keys []string
+	for range 8 {
+		text, err := thirdparty.GenerateKey().Reveal()
+		require.NoError(t, err)
+		raw, err := base64.StdEncoding.DecodeString(text)
+		require.NoError(t, err)
+		keys = append(keys, string(raw))
+	}
+	requireRandom(t, keys)
+}
+
 func TestZeroKeys(t *testing.T) {
 	var public thirdparty.PublicKey
 	require.True(t, public.IsZero())
