@@ -24,11 +24,17 @@ type Authentic struct {
 // [Authentic.Check] decides what it allows. For a request whose operation and
 // facts are known, use Verify.
 func (v *Verifier) Authenticate(ctx context.Context, c macaroon.Credential) (*Authentic, error) {
+	return v.AuthenticateFor(ctx, c, "")
+}
+
+// AuthenticateFor is Authenticate where it is known already what the request asks for:
+// operation stands in the audit record of a failure. It is for transports.
+func (v *Verifier) AuthenticateFor(ctx context.Context, c macaroon.Credential, operation string) (*Authentic, error) {
 	start := v.now()
 	now, unstamped := v.stamp(ctx)
 	p := &proof{root: root{at: now}}
 	if refusal := v.prove(ctx, c, start, p, unstamped); refusal != nil {
-		v.audit(ctx, c, "", nil, refusal, start)
+		v.audit(ctx, c, operation, nil, refusal, start)
 		return nil, refusal
 	}
 	a := &Authentic{verifier: v}

@@ -53,7 +53,7 @@ func (a *Auth) verify(ctx context.Context, t token, operation, method string) (v
 // decideInSteps has the application say what is asked for, once the token has proved
 // authentic.
 func (a *Auth) decideInSteps(ctx context.Context, c macaroon.Credential, method string, message any, operation *string) (*verifier.Verified, error) {
-	authentic, err := a.verifier.Authenticate(ctx, c)
+	authentic, err := a.verifier.AuthenticateFor(ctx, c, *operation)
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +98,7 @@ func (a *Auth) check(ctx context.Context, operation string) (verified *verifier.
 	if err != nil {
 		return nil, err
 	}
-	authentic, err := a.verifier.Authenticate(ctx, c)
+	authentic, err := a.verifier.AuthenticateFor(ctx, c, operation)
 	if err != nil {
 		return nil, err
 	}

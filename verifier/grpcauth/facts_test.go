@@ -430,3 +430,29 @@ func TestSourceFails(t *testing.T) {
 	require.Equal(t, undecided, answerOf(t, err))
 	require.NotContains(t, s.log.String(), "panic-value")
 }
+
+// TestRefusalsNameTheOperation: the audit record of a token that proves nothing says what was
+// asked for, also where the application has something to add.
+func TestRefusalsNameTheOperation(t *testing.T) {
+	other := newService(t, setup{})
+	for name, options := range map[string]grpcauth.Options{
+		"nothing": {},
+		"facts":   {Facts: func(_ context.Context, _ string, facts caveat.Facts) caveat.Facts { return facts }},
+		"messages": {Operations: table, Messages: map[string]grpcauth.Extractor{
+			pb.TestService_UnaryCall_FullMethodName: grpcauth.Extract(func(*pb.SimpleRequest) (string, string) { return "orders.write", "" })}},
+	} {
+		s := newService(t, setup{options: options})
+		ctx := metadata.NewIncomingContext(t.Context(), metadata.Pairs("authorization", other.bearer()))
+		_, err := s.unary(s.with(other.bearer()))
+		require.Equal(t, invalid, answerOf(t, err), name)
+		_, err = s.open(s.with(other.bearer())).Recv()
+		require.Equal(t, invalid, answerOf(t, err), name)
+		_, err = s.auth.Check(ctx, operation)
+		require.Equal(t, invalid, answerOf(t, err), name)
+		records := s.audited()
+		require.Len(t, records, 3, name)
+		for _, r := range records {
+			require.Equal(t, operation, r.Operation, name)
+		}
+	}
+}

@@ -89,7 +89,7 @@ func (a *Auth) open(ss grpc.ServerStream, method string) (s *stream, err error) 
 		since:        time.Now(),
 		changed:      a.verifier.RevocationsChanged(), // first, so that no change is missed
 	}
-	if s.authentic, err = a.verifier.Authenticate(ctx, c); err != nil {
+	if s.authentic, err = a.verifier.AuthenticateFor(ctx, c, operation); err != nil {
 		return nil, err
 	}
 	if s.opening, err = a.ask(ctx, method); err != nil {

@@ -54,9 +54,8 @@ type Options struct {
 	MaxBody int64
 
 	// Facts adds the application's facts to those of this package, or corrects
-	// them. It is called only for authentic tokens: the token is authenticated
-	// first and on its own, so that the audit record of one that fails names no
-	// operation. Under [Auth.Handler] that is before the mux; see Operation.
+	// them. It is called only for authentic tokens. Under [Auth.Handler] that is before
+	// the mux; see Operation.
 	//
 	// What a handler found out before it calls [Auth.Check] comes here in the
 	// context of the request. A fact that stands in the body can be read here: no

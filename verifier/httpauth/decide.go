@@ -67,7 +67,7 @@ func (a *Auth) verify(r *http.Request, t token, asked *request) (verified *verif
 }
 
 func (a *Auth) decideInSteps(r *http.Request, c macaroon.Credential, asked *request) (*verifier.Verified, error) {
-	authentic, err := a.verifier.Authenticate(r.Context(), c)
+	authentic, err := a.verifier.AuthenticateFor(r.Context(), c, asked.operation)
 	if err != nil {
 		return nil, err
 	}
