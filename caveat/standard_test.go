@@ -1,6 +1,7 @@
 package caveat_test
 
 import (
+	"crypto/sha256"
 	"crypto/x509"
 	"net/netip"
 	"strings"
@@ -21,6 +22,22 @@ func TestMetConditionsAreMet(t *testing.T) {
 	}
 	for _, name := range caveat.Standard().Names() {
 		require.True(t, kinds[name], "%s is not tested", name)
+	}
+}
+
+// A hash that differs in one bit, wherever that is, is another one.
+func TestHashesAreComparedWhole(t *testing.T) {
+	for i := range sha256.Size {
+		for name, data := range map[string][]byte{"cert-sha256 ": certificate.Raw, "spki-sha256 ": certificate.RawSubjectPublicKeyInfo} {
+			sum := sha256.Sum256(data)
+			sum[i] ^= 1
+			requireBoth(t, caveat.Standard(), request(), name+base64URL(sum[:]), caveat.ErrNotMet)
+		}
+		sum := sha256.Sum256(body)
+		sum[i] ^= 1
+		condition, err := caveat.ContentDigest(sum).Condition()
+		require.NoError(t, err)
+		requireBoth(t, caveat.Standard(), request(), condition, caveat.ErrNotMet)
 	}
 }
 
