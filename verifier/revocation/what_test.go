@@ -37,7 +37,7 @@ func TestTexts(t *testing.T) {
 		"branch", "branch AQAAAAAAAAAAAAAAAAAAAB", "branch AQAAAAAAAAAAAAAAAAAAAA==", "branch AQAAAAAAAAAAAAAAAAAAA\nA", "branch AAAAAAAAAAAAAAAAAAAAAA",
 		"key", "key ", "subject", "subject ", "subject a\nb", "subject a\x00", "subject \xff", "subject " + strings.Repeat("x", 1025),
 		"key-until abc", "key-until 2026-11-24T02:04:05Z", "key-until 2026-11-24T02:04:05Z ", "key-until 2026-11-24T02:04:05.5Z k", "key-until 2026-11-24T02:04:05+01:00 k",
-		"subject-until 2026-11-24t02:04:05z x", "foreign", "foreign abcd", "everything", "subjectx y",
+		"subject-until 2026-11-24t02:04:05z x", "foreign", "foreign abcd", "foreign 7E7db7fb3db52d65d1012c85c525d290922a63c7fa9eb0702d928a86891450ec", "everything", "subjectx y",
 	} {
 		what, err := revocation.Parse(text)
 		require.Error(t, err, "%q", text)
