@@ -141,7 +141,8 @@ func TestIdentifierMemory(t *testing.T) {
 		_, err := macaroon.ParseIdentifier(identifier)
 		runtime.ReadMemStats(&end)
 		require.ErrorIs(t, err, macaroon.ErrMalformed)
-		require.Less(t, end.TotalAlloc-start.TotalAlloc, uint64(32*len(identifier)+1<<12))
+		const others = 64 << 10 // what the rest of the process may take meanwhile
+		require.Less(t, end.TotalAlloc-start.TotalAlloc, uint64(32*len(identifier)+others))
 	}
 }
 
