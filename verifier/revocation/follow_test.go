@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -50,12 +51,13 @@ func TestFeedThatNeverSettles(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, stop := context.WithCancel(t.Context())
 				defer stop()
-				questions := 0
+				var questions atomic.Int64
 				list, err := revocation.NewList(feedFunc(func(ctx context.Context, after revocation.Cursor, wait time.Duration) (revocation.Batch, error) {
-					if questions++; questions > 10_000 {
+					n := questions.Add(1)
+					if n > 10_000 {
 						stop()
 					}
-					return answer(ctx, questions, after, wait)
+					return answer(ctx, int(n), after, wait)
 				}), bound, revocation.Options{})
 				require.NoError(t, err)
 				go list.Run(ctx)
@@ -65,7 +67,7 @@ func TestFeedThatNeverSettles(t *testing.T) {
 					require.NoError(t, err)
 					require.True(t, revoked)
 				}
-				require.Less(t, questions, 2000)
+				require.Less(t, questions.Load(), int64(2000))
 			})
 		})
 	}
