@@ -3,10 +3,13 @@
 package rootkey_test
 
 import (
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/amaretti-go/amaretti/macaroon"
 	"github.com/amaretti-go/amaretti/macaroon/rootkey"
 )
 
@@ -27,4 +30,36 @@ func TestReadingAllocatesNothing(t *testing.T) {
 			panic("found")
 		}
 	}))
+}
+
+// A key that is not known costs the same hash as one that is. A long identifier shows it:
+// hashing that takes room which nothing else does.
+func TestUnknownKeyCostsAHash(t *testing.T) {
+	k := open(t, rootkey.NewMemoryStore(), rootkey.Options{})
+	retired := keyID(t, mint(t, k))
+	require.NoError(t, k.Retire(t.Context(), retired, time.Now()))
+	_, err := k.Rotate(t.Context())
+	require.NoError(t, err)
+	known := keyID(t, mint(t, k))
+	cost := func(keyID, subject string) (allocations float64) {
+		b, err := macaroon.Identifier{KeyID: keyID, IssuedAt: time.Unix(1, 0), Subject: subject}.MarshalBinary()
+		require.NoError(t, err)
+		id := string(b)
+		_, found, err := k.RootSignature(t.Context(), id)
+		require.NoError(t, err)
+		require.Equal(t, keyID == known, found)
+		return testing.AllocsPerRun(100, func() {
+			if _, _, err := k.RootSignature(t.Context(), id); err != nil {
+				panic(err)
+			}
+		})
+	}
+	long := strings.Repeat("x", 250)
+	require.Equal(t, cost(known, "")+1, cost(known, long), "the hash shows")
+	for name, keyID := range map[string]string{
+		"nobody's": "aaaaaaaaaaaaa", "no keyring's": "2024-06", "retired": retired,
+	} {
+		require.Equal(t, cost(known, ""), cost(keyID, ""), name)
+		require.Equal(t, cost(known, long), cost(keyID, long), name)
+	}
 }
