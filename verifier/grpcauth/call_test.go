@@ -457,20 +457,21 @@ func TestTrailerTellsWhatWasNotServed(t *testing.T) {
 		err := exchange(stream, "orders/8")
 		return refusal{stream.Trailer(), instanceOf(t, err)}
 	}
-	good, narrow := s.bearer(), s.bearer(caveat.Operations("orders.write"))
+	good, narrow, strange := s.bearer(), s.bearer(caveat.Operations("orders.write")), strange(t)
 	for name, row := range map[string]struct {
 		refusal
 		want string
 	}{
 		"denied":               {call(narrow), narrow},
-		"not a token":          {call("Bearer x"), "Bearer x"},
+		"unauthenticated":      {call(strange), strange},
+		"not a token":          {call("Bearer x"), ""},
 		"not a token's":        {call("Bearer x,y"), ""},
 		"a password":           {call("Basic eDp5"), ""},
 		"nothing":              {call(), ""},
 		"two":                  {call(good, good), ""},
 		"too long":             {call("Bearer " + strings.Repeat("A", 20<<10)), ""},
 		"in the handler":       {call(good), ""},
-		"a stream":             {duplex("Bearer x"), "Bearer x"},
+		"a stream":             {duplex(strange), strange},
 		"at the first message": {duplex(s.bearer(caveat.Resources("orders/7"))), ""},
 	} {
 		if row.want == "" {
@@ -482,7 +483,7 @@ func TestTrailerTellsWhatWasNotServed(t *testing.T) {
 		require.Equal(t, []string{now.UTC().Format(time.RFC3339)}, row.trailer.Get("amaretti-time"), name)
 	}
 	broken = true
-	require.Empty(t, call("Bearer x").trailer.Get("amaretti-unserved"))
+	require.Empty(t, call(strange).trailer.Get("amaretti-unserved"))
 }
 
 // instanceOf gives the name of a refusal.
@@ -497,7 +498,7 @@ func TestRefusalOfTheNextService(t *testing.T) {
 	next, skew := newSkewed(t)
 	skew.Store(int64(time.Minute))
 	for name, authorization := range map[string]func(ctx context.Context) string{
-		"another": func(context.Context) string { return "Bearer x" },
+		"another": func(context.Context) string { return strange(t) },
 		"the same": func(ctx context.Context) string {
 			w, err := client.Forward(ctx)
 			require.NoError(t, err)
@@ -540,7 +541,7 @@ func TestRefusedAndServed(t *testing.T) {
 	served := 0
 	first.handler.unary = func(ctx context.Context, r *pb.SimpleRequest) (*pb.SimpleResponse, error) {
 		served++
-		return pb.NewTestServiceClient(next.conn).UnaryCall(next.with("Bearer x"), r)
+		return pb.NewTestServiceClient(next.conn).UnaryCall(next.with(strange(t)), r)
 	}
 	_, err := first.twice(client.Static(first.wallet()), grpcauth.ClientOptions{}).UnaryCall(first.with(), &pb.SimpleRequest{})
 	require.Equal(t, invalid, answerOf(t, err))

@@ -195,6 +195,12 @@ func (s *service) bearer(caveats ...macaroon.Caveat) string {
 	return "Bearer " + text
 }
 
+// strange gives the value of authorization with a token under a root key that no service has.
+func strange(t testing.TB) string {
+	t.Helper()
+	return (&service{t: t, keys: rootkey.InMemory()}).bearer()
+}
+
 // with gives a context for calls with these values of authorization.
 func (s *service) with(values ...string) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
