@@ -22,7 +22,7 @@ func (v *Verifier) Links(ctx context.Context, c macaroon.Credential) (int, Reaso
 }
 
 // Remembers tells whether the cache knows a credential by its text.
-func (v *Verifier) Remembers(text string) bool { return v.presented(text) != nil }
+func (v *Verifier) Remembers(text string) bool { return v.cache.Value().presented(text) != nil }
 
 // Work counts the HMACs that the walk of c takes with what the cache knows, and tells
 // whether it ends well.

@@ -212,7 +212,7 @@ func (v *Verifier) verify(ctx context.Context, c macaroon.Credential, t *present
 // VerifyText is Verify for credential text, such as stands behind "Bearer" in a
 // header.
 func (v *Verifier) VerifyText(ctx context.Context, text, operation string, facts caveat.Facts) (*Verified, error) {
-	if t := v.presented(text); t != nil {
+	if t := v.cache.Value().presented(text); t != nil {
 		return v.verify(ctx, t.proof.credential, t, operation, &facts)
 	}
 	c, err := v.parse(ctx, text, operation)
@@ -225,18 +225,10 @@ func (v *Verifier) VerifyText(ctx context.Context, text, operation string, facts
 // Parse reads credential text under the verifier's limits. Like every refusal, a
 // failure goes to the audit hook; operation is what stands there.
 func (v *Verifier) Parse(ctx context.Context, text, operation string) (macaroon.Credential, error) {
-	if t := v.presented(text); t != nil {
+	if t := v.cache.Value().presented(text); t != nil {
 		return t.proof.credential, nil
 	}
 	return v.parse(ctx, text, operation)
-}
-
-// presented gives what the cache knows of a text, or nil.
-func (v *Verifier) presented(text string) *presented {
-	if len(text) > v.limits.Text { // before it is hashed
-		return nil
-	}
-	return v.cache.Value().presented(text)
 }
 
 func (v *Verifier) parse(ctx context.Context, text, operation string) (macaroon.Credential, error) {

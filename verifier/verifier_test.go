@@ -317,6 +317,18 @@ func TestTextThatIsNoToken(t *testing.T) {
 	refused(t, verifier.Malformed, verified, err)
 }
 
+// TestLongTextIsNotRemembered: what was read by other limits may be allowed, and still its text is too long.
+func TestLongTextIsNotRemembered(t *testing.T) {
+	s := newService(t, verifier.Options{Limits: macaroon.Limits{Text: 64}})
+	c := present(t, s.mint(t))
+	for range 4 {
+		_, err := s.Verify(ctx, c, read, noFacts)
+		require.NoError(t, err)
+	}
+	verified, err := s.VerifyText(ctx, must(c.Encode())(t), read, noFacts)
+	refused(t, verifier.OverLimit, verified, err)
+}
+
 func TestUndecided(t *testing.T) {
 	source := newFakeSource()
 	failing := caveat.Define("store", caveat.Text, func(ctx context.Context, _ *caveat.Request, want string) error {
