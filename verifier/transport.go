@@ -2,7 +2,6 @@ package verifier
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -22,18 +21,14 @@ func RefusalOf(err error) (refusal *Error, made bool) {
 	refusal, is := errors.AsType[*Error](err)
 	switch {
 	case !is:
-		return undecided(err), true
+		return refuse(CheckUndecided, err), true
 	case refusal == nil || refusal.Class() == ClassUnset:
-		return undecided(errUnset), true
+		return refuse(CheckUndecided, errUnset), true
 	}
 	return refusal, false
 }
 
 var errUnset = errors.New("verifier: refusal: nil, or without a reason")
-
-func undecided(cause error) *Error {
-	return &Error{Reason: CheckUndecided, Macaroon: -1, Caveat: -1, Cause: cause, Instance: rand.Text()}
-}
 
 // PanicError makes an error of what recover gave, in the deferred function that called
 // it; nil if there was no panic. Of the value, which may hold anything, only the type is
