@@ -1,6 +1,7 @@
 package verifier
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -92,35 +93,25 @@ type Verifier struct {
 // also be a [ForeignSource]: what a token's identifier means must not depend on
 // its bytes. All problems are reported together.
 func New(source Source, audience string, options Options) (*Verifier, error) {
-	v := &Verifier{source: source}
-	var problems []error
-	if absent(source) {
-		problems = append(problems, errors.New("no source"))
-	}
-	if _, both := source.(ForeignSource); both {
-		problems = append(problems, errors.New("source is both native and foreign"))
-	}
-	v.epoch, _ = source.(epoch)
-	return v.configure(audience, options, problems)
+	return (&Verifier{source: source}).configure(source, audience, options)
 }
 
 // NewForeign makes a verifier for tokens that other systems minted, such as a
 // bakery: their identifiers are opaque and what they grant comes from source.
 // They have no subject. The conditions of [New] hold likewise.
 func NewForeign(source ForeignSource, audience string, options Options) (*Verifier, error) {
-	v := &Verifier{foreign: source}
+	return (&Verifier{foreign: source}).configure(source, audience, options)
+}
+
+func (v *Verifier) configure(source any, audience string, options Options) (*Verifier, error) {
 	var problems []error
 	if absent(source) {
 		problems = append(problems, errors.New("no source"))
 	}
-	if _, both := source.(Source); both {
+	_, native := source.(Source)
+	if _, foreign := source.(ForeignSource); native && foreign {
 		problems = append(problems, errors.New("source is both native and foreign"))
 	}
-	v.epoch, _ = source.(epoch)
-	return v.configure(audience, options, problems)
-}
-
-func (v *Verifier) configure(audience string, options Options, problems []error) (*Verifier, error) {
 	if audience == "" {
 		problems = append(problems, errors.New("no audience: want the name of this service"))
 	} else if _, err := caveat.Audience(audience).Condition(); err != nil {
@@ -141,9 +132,8 @@ func (v *Verifier) configure(audience string, options Options, problems []error)
 	if err := errors.Join(problems...); err != nil {
 		return nil, fmt.Errorf("verifier: %w", err)
 	}
-	if options.RecheckAfter == 0 {
-		options.RecheckAfter = time.Second
-	}
+	options.RecheckAfter = cmp.Or(options.RecheckAfter, time.Second)
+	v.epoch, _ = source.(epoch)
 	v.limits = options.Limits.WithDefaults()
 	v.audience, v.options, v.decoy = audience, options, redact.New[[chain.Size]byte]()
 	rand.Read(v.decoy.Value()[:]) // never fails: crypto/rand ends the program instead
