@@ -46,7 +46,7 @@ func (v *Verifier) audit(ctx context.Context, c macaroon.Credential, operation s
 			r.KeyID, r.Subject, r.TokenID = id.KeyID, id.Subject, id.TokenID
 		}
 	}
-	r.Elapsed = v.now().Sub(start)
+	r.Elapsed = v.Now().Sub(start)
 	v.options.Audit(ctx, r)
 }
 

@@ -30,7 +30,7 @@ func (v *Verifier) Authenticate(ctx context.Context, c macaroon.Credential) (*Au
 // AuthenticateFor is Authenticate where it is known already what the request asks for:
 // operation stands in the audit record of a failure. It is for transports.
 func (v *Verifier) AuthenticateFor(ctx context.Context, c macaroon.Credential, operation string) (*Authentic, error) {
-	start := v.now()
+	start := v.Now()
 	now, unstamped := v.stamp(ctx)
 	p := &proof{root: root{at: now}}
 	if refusal := v.prove(ctx, c, start, p, unstamped); refusal != nil {
@@ -54,7 +54,7 @@ func (a *Authentic) Check(ctx context.Context, operation string, facts caveat.Fa
 	if p == nil {
 		return nil, refuse(Malformed, errEmpty)
 	}
-	start := v.now()
+	start := v.Now()
 	fresh, err := a.renew(ctx, p)
 	var verified *Verified
 	if err == nil {
@@ -79,7 +79,7 @@ func (a *Authentic) Unexpired(ctx context.Context) (deadline time.Time, err erro
 	if p == nil {
 		return time.Time{}, refuse(Malformed, errEmpty)
 	}
-	start := v.now()
+	start := v.Now()
 	t, refusal := p.terms(start, v.options.Leeway)
 	if refusal != nil {
 		v.audit(ctx, p.credential, "", nil, refusal, start)
@@ -97,7 +97,7 @@ func (a *Authentic) Reauthenticate(ctx context.Context) error {
 	if p == nil {
 		return refuse(Malformed, errEmpty)
 	}
-	start := v.now()
+	start := v.Now()
 	if _, refusal := a.renew(ctx, p); refusal != nil {
 		v.audit(ctx, p.credential, "", nil, refusal, start)
 		return refusal

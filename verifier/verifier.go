@@ -157,10 +157,7 @@ func absent(value any) bool {
 }
 
 // Now reads the clock that decisions are made by. It is for transports that tell it.
-func (v *Verifier) Now() time.Time { return v.now() }
-
-// now reads the clock. Only the zero Verifier has none.
-func (v *Verifier) now() time.Time {
+func (v *Verifier) Now() time.Time {
 	if v.options.Now == nil {
 		return time.Now()
 	}
@@ -179,7 +176,7 @@ func (v *Verifier) Verify(ctx context.Context, c macaroon.Credential, operation 
 
 // verify decides on a credential, which is what was presented if that is not nil.
 func (v *Verifier) verify(ctx context.Context, c macaroon.Credential, t *presented, operation string, facts *caveat.Facts) (*Verified, error) {
-	start := v.now()
+	start := v.Now()
 	now, unstamped := v.stamp(ctx) // once, before any answer of the source is looked up or asked for
 	p, refusal := v.recall(ctx, t, now, unstamped)
 	if p == nil {
@@ -239,7 +236,7 @@ func (v *Verifier) Limits() macaroon.Limits { return v.limits }
 // the audit hook. It is for transports.
 func (v *Verifier) Refuse(ctx context.Context, operation string, reason Reason, cause error) *Error {
 	err := refuse(reason, cause)
-	v.audit(ctx, macaroon.Credential{}, operation, nil, err, v.now())
+	v.audit(ctx, macaroon.Credential{}, operation, nil, err, v.Now())
 	return err
 }
 
