@@ -100,11 +100,10 @@ const (
 	reasonsEnd        // not a reason
 )
 
-// meaning is for whoever reads the log, where nothing else says what to look at.
 var reasons = [reasonsEnd]struct {
 	name    string
 	class   Class
-	meaning string
+	meaning string // for whoever reads the log, where nothing else says what to look at
 }{
 	ReasonUnset:       {"unset", ClassUnset, ""},
 	NothingPresented:  {"nothing-presented", Unauthenticated, ""},
