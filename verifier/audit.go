@@ -23,8 +23,8 @@ type Record struct {
 	Verified *Verified
 	Err      *Error
 
-	// What the token says of itself. In a refusal of class unauthenticated it is
-	// only claimed.
+	// What the token says of itself. Of one that was denied, revoked or has expired it is
+	// proved, as of one that is allowed; else a refused one only claims it.
 	Reference string           // see Verified.Reference; empty if nothing was parsed, or too much
 	KeyID     string           // empty if foreign or not parsed
 	Subject   string           // empty if foreign or not parsed, or if it has none
@@ -71,7 +71,7 @@ const maxName = 64 // bytes of a name in a record, since a holder chooses it
 // AuditLog is an audit hook that writes to a log: at level info what is allowed, and requests
 // that present nothing; what is undecided at error; all else at warn. It writes no attributes, which may be
 // personal data, and leaves out what is not known, such as the key of what could not
-// be parsed.
+// be parsed, or the subject of what did not prove authentic.
 //
 // A [Record] does not say which request it is about. The logger gets the context of
 // the request, so one whose handler adds a request id from it tells that; and
@@ -95,7 +95,7 @@ func AuditLog(logger *slog.Logger) func(context.Context, Record) {
 			}
 			attrs = append(attrs, slog.Any("refusal", r.Err))
 		}
-		if r.Err == nil || r.Err.Class() == Denied { // else it is only claimed
+		if r.Subject != "" && (r.Err == nil || r.Err.proved()) { // else it is only claimed
 			attrs = append(attrs, slog.String("subject", r.Subject))
 		}
 		if r.Reference != "" {

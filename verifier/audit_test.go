@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log"
 	"log/slog"
@@ -231,30 +232,54 @@ func TestAuditLogByDefault(t *testing.T) {
 	require.Contains(t, out.String(), "WARN unauthenticated operation=orders.read")
 }
 
-// Who was denied is known, since the token proved authentic; of one that did not, nothing is.
-func TestAuditLogNamesWhoWasDenied(t *testing.T) {
+// Who was denied is known, since the token proved authentic, and so is whose token was
+// revoked or has expired; of one that did not prove authentic, nothing is.
+func TestAuditLogNamesWhoseTokenWasProved(t *testing.T) {
 	var out bytes.Buffer
 	var records []verifier.Record
+	var revoked bool
+	var unknown error
 	log := verifier.AuditLog(slog.New(slog.NewTextHandler(&out, nil)))
-	s := newService(t, verifier.Options{Audit: func(ctx context.Context, r verifier.Record) {
-		records = append(records, r)
-		log(ctx, r)
-	}})
+	down := caveat.Define("down", caveat.Text, func(context.Context, *caveat.Request, string) error {
+		return caveat.Undecided(errors.New("no answer"))
+	})
+	s := newService(t, verifier.Options{
+		Registry:    must(caveat.Standard().With(down))(t),
+		Revocations: revocations(func(verifier.Revocable) (bool, error) { return revoked, unknown }),
+		Audit: func(ctx context.Context, r verifier.Record) {
+			records = append(records, r)
+			log(ctx, r)
+		},
+	})
 	stranger := newService(t, verifier.Options{})
-	for _, row := range []struct {
-		token macaroon.Macaroon
-		err   error
-		named bool
+	done, cancel := context.WithCancel(ctx)
+	cancel()
+	for name, row := range map[string]struct {
+		ctx     context.Context
+		token   macaroon.Macaroon
+		revoked bool
+		unknown error
+		err     error
+		named   bool
 	}{
-		{s.mint(t), nil, true},
-		{s.mint(t, caveat.Methods("GET")), verifier.ErrDenied, true},
-		{stranger.mint(t), verifier.ErrUnauthenticated, false},
+		"allowed":            {ctx, s.mint(t), false, nil, nil, true},
+		"denied":             {ctx, s.mint(t, caveat.Methods("GET")), false, nil, verifier.ErrDenied, true},
+		"revoked":            {ctx, s.mint(t), true, nil, verifier.ErrRevoked, true},
+		"perhaps revoked":    {ctx, s.mint(t), false, errors.New("stale"), verifier.ErrUndecided, true},
+		"expired":            {ctx, s.mint(t, caveat.ExpiresAt(time.Now().Add(-time.Minute))), false, nil, verifier.ErrExpired, true},
+		"without discharge":  {ctx, s.mint(t, thirdParty("a")), false, nil, verifier.ErrMissingDischarge, true},
+		"undecided":          {ctx, s.mint(t, down.Of("x")), false, nil, verifier.ErrUndecided, true},
+		"not looked at":      {done, s.mint(t), false, nil, verifier.ErrUndecided, false},
+		"of somebody else's": {ctx, stranger.mint(t), false, nil, verifier.ErrUnauthenticated, false},
 	} {
-		out.Reset()
-		_, err := s.Verify(ctx, present(t, row.token), read, noFacts)
-		require.ErrorIs(t, err, row.err)
-		require.Equal(t, "billing", records[len(records)-1].Subject)
-		require.Equal(t, row.named, strings.Contains(out.String(), " subject=billing"), out.String())
+		t.Run(name, func(t *testing.T) {
+			out.Reset()
+			revoked, unknown = row.revoked, row.unknown
+			_, err := s.Verify(row.ctx, present(t, row.token), read, noFacts)
+			require.ErrorIs(t, err, row.err)
+			require.Equal(t, "billing", records[len(records)-1].Subject)
+			require.Equal(t, row.named, strings.Contains(out.String(), " subject=billing"), out.String())
+		})
 	}
 	out.Reset()
 	s.Refuse(ctx, read, verifier.NothingPresented, nil)

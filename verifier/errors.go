@@ -178,6 +178,20 @@ func refuseAt(reason Reason, macaroon, caveat int, cause error) *Error {
 // Class gives the class of the refusal.
 func (e *Error) Class() Class { return e.Reason.Class() }
 
+// proved tells whether the refusal is of a token that proved authentic: what is looked at
+// behind the chain.
+func (e *Error) proved() bool {
+	switch e.Reason {
+	case Revoked, RevocationUnknown, Expired:
+		return true
+	case MissingDischarge:
+		return len(e.Missing) > 0
+	case ContextDone, CheckUndecided:
+		return e.Caveat >= 0 // a checker was asked
+	}
+	return e.Class() == Denied
+}
+
 // Error gives one text for each class, and nothing more.
 func (e *Error) Error() string { return "verifier: " + e.Class().String() }
 
