@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/amaretti-go/amaretti/macaroon"
@@ -45,6 +46,9 @@ func (v *Verifier) audit(ctx context.Context, c macaroon.Credential, operation s
 		if id, err := macaroon.ParseIdentifier(primary.Identifier()); err == nil && v.foreign == nil {
 			r.KeyID, r.Subject, r.TokenID = id.KeyID, id.Subject, id.TokenID
 		}
+	}
+	if err != nil {
+		err.logged = new(atomic.Pointer[slog.Logger])
 	}
 	r.Elapsed = v.Now().Sub(start)
 	v.options.Audit(ctx, r)
@@ -110,5 +114,8 @@ func AuditLog(logger *slog.Logger) func(context.Context, Record) {
 			to = slog.Default()
 		}
 		to.LogAttrs(ctx, level, decision, attrs...)
+		if r.Err != nil && r.Err.logged != nil {
+			r.Err.logged.Store(to)
+		}
 	}
 }

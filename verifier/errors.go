@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 
 	"github.com/amaretti-go/amaretti/macaroon"
 )
@@ -167,6 +168,10 @@ type Error struct {
 	// Instance is a random name for this one refusal, to find it in the log by
 	// what the peer was told.
 	Instance string
+
+	// logged is the log that AuditLog wrote this to. The hook may do that in a goroutine
+	// of its own. Nil if there is no hook.
+	logged *atomic.Pointer[slog.Logger]
 }
 
 func refuse(reason Reason, cause error) *Error { return refuseAt(reason, -1, -1, cause) }

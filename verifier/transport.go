@@ -51,11 +51,14 @@ func (p *panicked) LogValue() slog.Value {
 
 // LogRefusal writes to a log what an operator must know of a refusal also without an
 // audit hook: that it is undecided, or that something panicked. Of others it writes
-// nothing. The name of the transport begins the line; a nil logger is slog.Default. A
-// logger that panics is the application's too: that ends here, since the peer is still
-// to be answered.
+// nothing, nor that one is undecided which [AuditLog] wrote to this very logger. The name
+// of the transport begins the line; a nil logger is slog.Default. A logger that panics is
+// the application's too: that ends here, since the peer is still to be answered.
 func LogRefusal(ctx context.Context, logger *slog.Logger, transport, operation string, refusal *Error) {
 	defer func() { recover() }()
+	if logger == nil {
+		logger = slog.Default()
+	}
 	level, message := slog.LevelWarn, ": undecided"
 	attrs := []slog.Attr{slog.String("operation", operation), slog.Any("refusal", refusal)}
 	if p, ok := errors.AsType[*panicked](refusal); ok {
@@ -63,11 +66,8 @@ func LogRefusal(ctx context.Context, logger *slog.Logger, transport, operation s
 		attrs = append(attrs, slog.String("at", p.at))
 	} else if errors.Is(refusal, caveat.ErrPanicked) {
 		level, message = slog.LevelError, ": a checker panicked"
-	} else if refusal.Class() != Undecided {
+	} else if refusal.Class() != Undecided || refusal.logged != nil && refusal.logged.Load() == logger {
 		return
-	}
-	if logger == nil {
-		logger = slog.Default()
 	}
 	logger.LogAttrs(ctx, level, transport+message, attrs...)
 }

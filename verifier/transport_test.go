@@ -6,10 +6,13 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/amaretti-go/amaretti/caveat"
+	"github.com/amaretti-go/amaretti/macaroon"
 	"github.com/amaretti-go/amaretti/verifier"
 )
 
@@ -82,6 +85,43 @@ func TestPanicError(t *testing.T) {
 	log.Reset()
 	verifier.LogRefusal(t.Context(), slog.New(slog.NewTextHandler(&log, nil)), "http", "", &verifier.Error{Reason: verifier.Expired})
 	require.Empty(t, log.String())
+}
+
+// TestLogRefusalOnce: one log has one line of what is undecided, and two logs have it both.
+func TestLogRefusalOnce(t *testing.T) {
+	var audit, other bytes.Buffer
+	auditLog, otherLog := slog.New(slog.NewTextHandler(&audit, nil)), slog.New(slog.NewTextHandler(&other, nil))
+	checks := map[string]func(*caveat.Request) error{
+		"down":   func(*caveat.Request) error { return caveat.Undecided(io.EOF) },
+		"panics": func(*caveat.Request) error { panic("do-not-leak") },
+	}
+	registry := caveat.Standard()
+	for name, check := range checks {
+		registry = must(registry.With(caveat.Define(name, caveat.Text, func(_ context.Context, r *caveat.Request, _ string) error { return check(r) })))(t)
+	}
+	for name, row := range map[string]struct {
+		hook      func(context.Context, verifier.Record)
+		condition string
+		log       *slog.Logger
+		lines     int
+	}{
+		"one log":            {verifier.AuditLog(auditLog), "down x", auditLog, 0},
+		"two logs":           {verifier.AuditLog(auditLog), "down x", otherLog, 1},
+		"a hook that counts": {func(context.Context, verifier.Record) {}, "down x", auditLog, 1},
+		"no hook":            {nil, "down x", auditLog, 1},
+		"a panic":            {verifier.AuditLog(auditLog), "panics x", auditLog, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newService(t, verifier.Options{Registry: registry, Audit: row.hook})
+			_, err := s.Verify(ctx, present(t, s.mint(t, macaroon.Condition(row.condition))), read, noFacts)
+			refusal, made := verifier.RefusalOf(err)
+			require.False(t, made)
+			audit.Reset()
+			other.Reset()
+			verifier.LogRefusal(ctx, row.log, "http", read, refusal)
+			require.Equal(t, row.lines, strings.Count(audit.String()+other.String(), "\n"))
+		})
+	}
 }
 
 // badError panics whatever it is asked, as a typed nil pointer may.

@@ -78,8 +78,9 @@ type Options struct {
 	Forward bool
 
 	// Log gets a line for each panic of the application's code in here, for each
-	// decision that could not be made, and for each error of somebody else that
-	// [Auth.WriteError] answers. It never gets a token. Nil means slog.Default.
+	// decision that could not be made, unless [verifier.AuditLog] wrote that to this very
+	// logger, and for each error of somebody else that [Auth.WriteError] answers. It never
+	// gets a token. Nil means slog.Default.
 	Log *slog.Logger
 }
 

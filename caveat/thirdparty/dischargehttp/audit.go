@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 
 	"github.com/amaretti-go/amaretti/caveat"
 	"github.com/amaretti-go/amaretti/caveat/thirdparty"
@@ -20,6 +21,8 @@ type Record struct {
 	// Err is nil if the caveat was discharged, and says why not if it was not. It wraps ErrInteractionRequired
 	// if somebody has to act first.
 	Err error
+
+	logged *atomic.Pointer[slog.Logger] // the log that AuditLog wrote this to; nil if it was discharged
 }
 
 // AuditLog is an audit hook that writes to a log: at level info what is discharged, and that somebody has to act
@@ -45,19 +48,25 @@ func AuditLog(logger *slog.Logger) func(context.Context, Record) {
 		if r.Err != nil {
 			attrs = append(attrs, slog.Any("error", r.Err))
 		}
-		logTo(logger).LogAttrs(ctx, level, what, attrs...)
+		to := logTo(logger)
+		to.LogAttrs(ctx, level, what, attrs...)
+		if r.logged != nil {
+			r.logged.Store(to)
+		}
 	}
 }
 
 const maxName = 64 // bytes of a condition's name in a log, since anybody can write one
 
-// logFailure writes to a log what an operator must know also without an audit hook.
-func logFailure(ctx context.Context, logger *slog.Logger, err error) {
+// logFailure writes to a log what an operator must know also without an audit hook, and what the audit log has not
+// written there.
+func logFailure(ctx context.Context, logger *slog.Logger, r Record) {
+	logger = logTo(logger)
 	switch {
-	case errors.Is(err, caveat.ErrPanicked):
-		logTo(logger).ErrorContext(ctx, "dischargehttp: the checker panicked", "error", err)
-	case caveat.IsUndecided(err):
-		logTo(logger).WarnContext(ctx, "dischargehttp: undecided", "error", err)
+	case errors.Is(r.Err, caveat.ErrPanicked):
+		logger.ErrorContext(ctx, "dischargehttp: the checker panicked", "error", r.Err)
+	case caveat.IsUndecided(r.Err) && r.logged.Load() != logger:
+		logger.WarnContext(ctx, "dischargehttp: undecided", "error", r.Err)
 	}
 }
 

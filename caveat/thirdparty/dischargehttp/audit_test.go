@@ -65,6 +65,20 @@ func TestLogs(t *testing.T) {
 	}
 }
 
+// Where both logs are one, it has one line of what is undecided.
+func TestLogsOnce(t *testing.T) {
+	var log strings.Builder
+	logger := plainLog(&log)
+	checker := thirdparty.CheckerFunc(func(context.Context, thirdparty.Question) (thirdparty.Answer, error) {
+		return thirdparty.Answer{}, caveat.Undecided(errors.New("no directory"))
+	})
+	s := newService(t, checker, dischargehttp.ServiceOptions{Audit: dischargehttp.AuditLog(logger), Log: logger})
+	response := do(s, call{version: "3", form: map[string][]string{"id64": {rawURL64(caveatFor(t, s, 3, isMember))}}})
+	require.Equal(t, http.StatusServiceUnavailable, response.StatusCode)
+	require.Equal(t, 1, strings.Count(log.String(), "\n"), log.String())
+	require.Contains(t, log.String(), "level=ERROR")
+}
+
 // Anybody can write a condition with a name of any length.
 func TestAuditLogCutsNames(t *testing.T) {
 	var audit strings.Builder

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/amaretti-go/amaretti/caveat"
@@ -66,7 +67,7 @@ type ServiceOptions struct {
 	Audit func(context.Context, Record)
 
 	// Log gets a line for each panic of the checker, and for each refusal because something could not be found
-	// out. Clients learn nothing of why. Nil means slog.Default.
+	// out, unless [AuditLog] wrote that to this very logger. Clients learn nothing of why. Nil means slog.Default.
 	Log *slog.Logger
 }
 
@@ -288,8 +289,9 @@ func (s *Service) interact(w http.ResponseWriter, r *http.Request, asked *reques
 // refuse tells a client that there is no discharge. Whether its caveat id could be read, and what the checker said,
 // it does not learn.
 func (s *Service) refuse(w http.ResponseWriter, r *http.Request, record Record) {
+	record.logged = new(atomic.Pointer[slog.Logger])
 	s.audit(r, record)
-	logFailure(r.Context(), s.options.Log, record.Err)
+	logFailure(r.Context(), s.options.Log, record)
 	if caveat.IsUndecided(record.Err) {
 		w.Header().Set("Retry-After", "1")
 		write(w, http.StatusServiceUnavailable, errorBody{Message: "cannot discharge now"})
