@@ -73,7 +73,8 @@ func names(view macaroon.Unverified) (list []string) {
 const maxName = 64 // bytes of a name in a record, since a holder chooses it
 
 // AuditLog is an audit hook that writes to a log: at level info what is allowed, and requests
-// that present nothing; what is undecided at error; all else at warn. It writes no attributes, which may be
+// that present nothing; what is undecided at error, unless the context was cancelled, since whoever asked
+// has left; all else at warn. It writes no attributes, which may be
 // personal data, and leaves out what is not known, such as the key of what could not
 // be parsed, or the subject of what did not prove authentic.
 //
@@ -91,7 +92,7 @@ func AuditLog(logger *slog.Logger) func(context.Context, Record) {
 		if r.Err != nil {
 			decision = r.Err.Class().String()
 			level = slog.LevelWarn
-			if r.Err.Class() == Undecided {
+			if r.Err.Class() == Undecided && !r.Err.left(ctx) {
 				level = slog.LevelError
 			}
 			if r.Err.Reason == NothingPresented {

@@ -221,6 +221,22 @@ func TestAuditLogLevels(t *testing.T) {
 	require.Contains(t, out.String(), err.(*verifier.Error).Instance)
 }
 
+// That a client goes away is nothing to wake anybody for. That a time is over may be.
+func TestAuditLogOfWhoeverHasLeft(t *testing.T) {
+	var out bytes.Buffer
+	s := newService(t, verifier.Options{Audit: verifier.AuditLog(slog.New(slog.NewTextHandler(&out, nil)))})
+	left, cancel := context.WithCancel(ctx)
+	cancel()
+	late, cancel := context.WithTimeout(ctx, 0)
+	defer cancel()
+	for level, ctx := range map[string]context.Context{"WARN": left, "ERROR": late} {
+		out.Reset()
+		_, err := s.Verify(ctx, present(t, s.mint(t)), read, noFacts)
+		require.ErrorIs(t, err, verifier.ErrUndecided)
+		require.Contains(t, out.String(), "level="+level+" msg=undecided")
+	}
+}
+
 // Nobody's logger is everybody's, as in the other packages.
 func TestAuditLogByDefault(t *testing.T) {
 	var out bytes.Buffer // where slog.Default writes to, by way of package log

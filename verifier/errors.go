@@ -1,6 +1,7 @@
 package verifier
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -195,6 +196,12 @@ func (e *Error) proved() bool {
 		return e.Caveat >= 0 // a checker was asked
 	}
 	return e.Class() == Denied
+}
+
+// left tells whether there is no decision because whoever asked has left: nothing is wrong
+// here. A deadline that has passed may say that something was slow.
+func (e *Error) left(ctx context.Context) bool {
+	return e.Reason == ContextDone && errors.Is(ctx.Err(), context.Canceled)
 }
 
 // Error gives one text for each class, and nothing more.

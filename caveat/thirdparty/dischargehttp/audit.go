@@ -26,9 +26,10 @@ type Record struct {
 }
 
 // AuditLog is an audit hook that writes to a log: at level info what is discharged, and that somebody has to act
-// first; what is undecided at error; all else at warn. Of the condition it writes the name alone, and nothing of the
-// caller, since both may be personal data; but the text of the checker's error. The logger gets the context of the
-// request. A nil logger is slog.Default, as it is at each request.
+// first; what is undecided at error, unless the context was cancelled, since whoever asked has left; all else at warn.
+// Of the condition it writes the name alone, and nothing of the caller, since both may be personal data; but the text
+// of the checker's error. The logger gets the context of the request. A nil logger is slog.Default, as it is at each
+// request.
 func AuditLog(logger *slog.Logger) func(context.Context, Record) {
 	return func(ctx context.Context, r Record) {
 		level, what := slog.LevelInfo, "discharged"
@@ -38,6 +39,9 @@ func AuditLog(logger *slog.Logger) func(context.Context, Record) {
 			what = "interaction required"
 		case caveat.IsUndecided(r.Err):
 			level, what = slog.LevelError, "discharge undecided"
+			if errors.Is(ctx.Err(), context.Canceled) {
+				level = slog.LevelWarn
+			}
 		default:
 			level, what = slog.LevelWarn, "discharge refused"
 		}

@@ -79,6 +79,17 @@ func TestLogsOnce(t *testing.T) {
 	require.Contains(t, log.String(), "level=ERROR")
 }
 
+// That a client goes away is nothing to wake anybody for.
+func TestAuditLogOfWhoeverHasLeft(t *testing.T) {
+	left, cancel := context.WithCancel(t.Context())
+	cancel()
+	for level, ctx := range map[string]context.Context{"WARN": left, "ERROR": t.Context()} {
+		var audit strings.Builder
+		dischargehttp.AuditLog(plainLog(&audit))(ctx, dischargehttp.Record{Err: context.Canceled})
+		require.Contains(t, audit.String(), "level="+level+` msg="discharge undecided"`)
+	}
+}
+
 // Anybody can write a condition with a name of any length.
 func TestAuditLogCutsNames(t *testing.T) {
 	var audit strings.Builder
