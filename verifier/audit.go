@@ -1,6 +1,7 @@
 package verifier
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"strings"
@@ -110,10 +111,7 @@ func AuditLog(logger *slog.Logger) func(context.Context, Record) {
 			attrs = append(attrs, slog.String("key", r.KeyID), slog.String("token", r.TokenID.String()))
 		}
 		attrs = append(attrs, slog.Duration("elapsed", r.Elapsed))
-		to := logger
-		if to == nil {
-			to = slog.Default()
-		}
+		to := cmp.Or(logger, slog.Default())
 		to.LogAttrs(ctx, level, decision, attrs...)
 		if r.Err != nil && r.Err.logged != nil {
 			r.Err.logged.Store(to)

@@ -1,6 +1,7 @@
 package verifier
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,9 +57,7 @@ func (p *panicked) LogValue() slog.Value {
 // the application's too: that ends here, since the peer is still to be answered.
 func LogRefusal(ctx context.Context, logger *slog.Logger, transport, operation string, refusal *Error) {
 	defer func() { recover() }()
-	if logger == nil {
-		logger = slog.Default()
-	}
+	logger = cmp.Or(logger, slog.Default())
 	level, message := slog.LevelWarn, ": undecided"
 	attrs := []slog.Attr{slog.String("operation", operation), slog.Any("refusal", refusal)}
 	if p, ok := errors.AsType[*panicked](refusal); ok {

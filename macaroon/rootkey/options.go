@@ -1,6 +1,7 @@
 package rootkey
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -77,12 +78,7 @@ func (o *Options) complete() error {
 	return errors.Join(problems...)
 }
 
-func (o *Options) log() *slog.Logger {
-	if o.Log == nil {
-		return slog.Default()
-	}
-	return o.Log
-}
+func (o *Options) log() *slog.Logger { return cmp.Or(o.Log, slog.Default()) }
 
 // span is an option that is a length of time.
 type span struct {

@@ -1,6 +1,7 @@
 package revocation
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,11 +46,7 @@ func sleep(ctx context.Context, pause time.Duration) {
 }
 
 func (l *List) log(ctx context.Context, level slog.Level, what string, attrs ...slog.Attr) {
-	log := l.options.Log
-	if log == nil {
-		log = slog.Default()
-	}
-	log.LogAttrs(ctx, level, what, attrs...)
+	cmp.Or(l.options.Log, slog.Default()).LogAttrs(ctx, level, what, attrs...)
 }
 
 // Refresh asks the feed once, for as long as a quarter of the bound if nothing is new. The

@@ -1,6 +1,7 @@
 package dischargehttp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -52,7 +53,7 @@ func AuditLog(logger *slog.Logger) func(context.Context, Record) {
 		if r.Err != nil {
 			attrs = append(attrs, slog.Any("error", r.Err))
 		}
-		to := logTo(logger)
+		to := cmp.Or(logger, slog.Default())
 		to.LogAttrs(ctx, level, what, attrs...)
 		if r.logged != nil {
 			r.logged.Store(to)
@@ -65,18 +66,11 @@ const maxName = 64 // bytes of a condition's name in a log, since anybody can wr
 // logFailure writes to a log what an operator must know also without an audit hook, and what the audit log has not
 // written there.
 func logFailure(ctx context.Context, logger *slog.Logger, r Record) {
-	logger = logTo(logger)
+	logger = cmp.Or(logger, slog.Default())
 	switch {
 	case errors.Is(r.Err, caveat.ErrPanicked):
 		logger.ErrorContext(ctx, "dischargehttp: the checker panicked", "error", r.Err)
 	case caveat.IsUndecided(r.Err) && r.logged.Load() != logger:
 		logger.WarnContext(ctx, "dischargehttp: undecided", "error", r.Err)
 	}
-}
-
-func logTo(logger *slog.Logger) *slog.Logger {
-	if logger == nil {
-		return slog.Default()
-	}
-	return logger
 }
