@@ -1,6 +1,7 @@
 package thirdparty
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,9 +40,7 @@ func NewDischarger(keys Keys, options Options) (*Discharger, error) {
 	if options.Lifetime < 0 {
 		problems = append(problems, errors.New(prefix+"options: Lifetime is negative"))
 	}
-	if options.Lifetime == 0 {
-		options.Lifetime = defaultLifetime
-	}
+	options.Lifetime = cmp.Or(options.Lifetime, defaultLifetime)
 	if options.Now == nil {
 		options.Now = time.Now
 	}

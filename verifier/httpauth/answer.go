@@ -1,6 +1,7 @@
 package httpauth
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -116,9 +117,7 @@ const defaultRealm = "macaroon"
 
 // quoted writes a realm as a quoted-string, RFC 9110 section 5.6.4.
 func quoted(realm string) (string, error) {
-	if realm == "" {
-		realm = defaultRealm
-	}
+	realm = cmp.Or(realm, defaultRealm)
 	for i := range len(realm) {
 		if realm[i] < ' ' || realm[i] > '~' {
 			return "", errors.New("want printable ASCII")

@@ -1,6 +1,7 @@
 package httpauth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -132,9 +133,7 @@ func New(v *verifier.Verifier, options Options) (*Auth, error) {
 		return nil, fmt.Errorf("httpauth: %w", err)
 	}
 	a.vary = a.bakery.vary()
-	if options.MaxBody == 0 {
-		a.options.MaxBody = defaultMaxBody
-	}
+	a.options.MaxBody = cmp.Or(options.MaxBody, defaultMaxBody)
 	a.options.Hosts = slices.Clone(options.Hosts)
 	a.options.TrustedProxies = slices.Clone(options.TrustedProxies)
 	return a, nil

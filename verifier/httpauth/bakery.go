@@ -1,6 +1,7 @@
 package httpauth
 
 import (
+	"cmp"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -63,16 +64,12 @@ func newBakery(b *Bakery) (*bakery, error) {
 	if b.Mint == nil {
 		problems = append(problems, errors.New("nothing mints"))
 	}
-	if b.CookieName == "" {
-		own.CookieName = defaultCookieName
-	}
+	own.CookieName = cmp.Or(b.CookieName, defaultCookieName)
 	own.cookie = cookiePrefix + own.CookieName
 	if err := (&http.Cookie{Name: own.cookie}).Valid(); err != nil {
 		problems = append(problems, errors.New("cookie name: not one"))
 	}
-	if b.Path == "" {
-		own.Path = "/"
-	}
+	own.Path = cmp.Or(b.Path, "/")
 	if canonical, ok := caveat.CanonicalPath(own.Path); !ok || canonical != own.Path {
 		problems = append(problems, errors.New("path: want a canonical one"))
 	}

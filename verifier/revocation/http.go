@@ -1,6 +1,7 @@
 package revocation
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -55,9 +56,7 @@ func HTTP(client *http.Client, address string, options HTTPOptions) (Feed, error
 	if options.MaxBytes < 0 {
 		return nil, errors.New("revocation: negative MaxBytes")
 	}
-	if options.MaxBytes == 0 {
-		options.MaxBytes = defaultMaxBytes
-	}
+	options.MaxBytes = cmp.Or(options.MaxBytes, defaultMaxBytes)
 	if client == nil {
 		client = http.DefaultClient
 	}

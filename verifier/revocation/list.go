@@ -1,6 +1,7 @@
 package revocation
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -93,9 +94,7 @@ func NewList(feed Feed, bound time.Duration, options Options) (*List, error) {
 	if err := errors.Join(problems...); err != nil {
 		return nil, fmt.Errorf("revocation: %w", err)
 	}
-	if options.Skew == 0 {
-		options.Skew = defaultSkew
-	}
+	options.Skew = cmp.Or(options.Skew, defaultSkew)
 	return &List{feed: feed, bound: bound, options: options, hash: newHasher(), asking: make(chan struct{}, 1)}, nil
 }
 

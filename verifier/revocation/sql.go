@@ -1,6 +1,7 @@
 package revocation
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -55,15 +56,9 @@ type SQL struct {
 // NewSQL makes a store over db, which is the caller's: NewSQL doesn't use it yet, and
 // nothing here closes it. All problems are joined.
 func NewSQL(db *sql.DB, dialect sqlstore.Dialect, options SQLOptions) (*SQL, error) {
-	if options.Name == "" {
-		options.Name = "default"
-	}
-	if options.TablePrefix == "" {
-		options.TablePrefix = "amaretti_"
-	}
-	if options.PollEvery == 0 {
-		options.PollEvery = time.Second
-	}
+	options.Name = cmp.Or(options.Name, "default")
+	options.TablePrefix = cmp.Or(options.TablePrefix, "amaretti_")
+	options.PollEvery = cmp.Or(options.PollEvery, time.Second)
 	var problems []error
 	if db == nil {
 		problems = append(problems, errors.New("no database"))

@@ -1,6 +1,7 @@
 package dischargehttp
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -103,11 +104,11 @@ func NewClient(locations []string, options ClientOptions) (*Client, error) {
 	if options.Timeout < 0 || options.InteractionTimeout < 0 || options.Rounds < 0 || options.Discharges < 0 {
 		problems = append(problems, errors.New("negative limit"))
 	}
-	setDefault(&options.Timeout, defaultTimeout)
-	setDefault(&options.InteractionTimeout, defaultInteractionTimeout)
-	setDefault(&options.Rounds, defaultRounds)
-	setDefault(&options.Discharges, defaultDischarges)
-	setDefault(&options.Cache, defaultCache)
+	options.Timeout = cmp.Or(options.Timeout, defaultTimeout)
+	options.InteractionTimeout = cmp.Or(options.InteractionTimeout, defaultInteractionTimeout)
+	options.Rounds = cmp.Or(options.Rounds, defaultRounds)
+	options.Discharges = cmp.Or(options.Discharges, defaultDischarges)
+	options.Cache = cmp.Or(options.Cache, defaultCache)
 	if slices.Contains(options.Interactors, nil) {
 		problems = append(problems, errors.New("nil Interactor"))
 	}
@@ -120,12 +121,6 @@ func NewClient(locations []string, options ClientOptions) (*Client, error) {
 		exchanger: newExchanger(options.Base, options.Timeout),
 		kept:      &memo[question, BakeryMacaroon]{most: max(options.Cache, 0)},
 	}, nil
-}
-
-func setDefault[T int | time.Duration](value *T, to T) {
-	if *value == 0 {
-		*value = to
-	}
 }
 
 // Discharge gets the discharges that w lacks, nested ones too, and gives the wallet with them. If one can't be got

@@ -1,6 +1,7 @@
 package dischargehttp
 
 import (
+	"cmp"
 	"container/list"
 	"context"
 	"crypto/rand"
@@ -162,15 +163,9 @@ func NewFlows(visitURL string, options FlowOptions) (*Flows, error) {
 	if options.Lifetime < 0 || options.Most < 0 || options.MostPerClient < 0 {
 		problems = append(problems, errors.New("negative limit"))
 	}
-	if options.Lifetime == 0 {
-		f.options.Lifetime = defaultFlowLifetime
-	}
-	if options.Most == 0 {
-		f.options.Most = defaultFlows
-	}
-	if options.MostPerClient == 0 {
-		f.options.MostPerClient = defaultFlowsOfClient
-	}
+	f.options.Lifetime = cmp.Or(options.Lifetime, defaultFlowLifetime)
+	f.options.Most = cmp.Or(options.Most, defaultFlows)
+	f.options.MostPerClient = cmp.Or(options.MostPerClient, defaultFlowsOfClient)
 	if err := errors.Join(problems...); err != nil {
 		return nil, fmt.Errorf(prefix+"flows: %w", err)
 	}

@@ -1,6 +1,7 @@
 package dischargehttp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -55,8 +56,8 @@ func NewLocator(locations []string, options LocatorOptions) (*Locator, error) {
 	if err := errors.Join(problems...); err != nil {
 		return nil, fmt.Errorf(prefix+"locator: %w", err)
 	}
-	setDefault(&options.Timeout, defaultTimeout)
-	setDefault(&options.Keep, defaultKeep)
+	options.Timeout = cmp.Or(options.Timeout, defaultTimeout)
+	options.Keep = cmp.Or(options.Keep, defaultKeep)
 	return &Locator{
 		places: places, options: options,
 		exchanger: newExchanger(options.Base, options.Timeout),

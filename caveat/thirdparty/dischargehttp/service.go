@@ -1,6 +1,7 @@
 package dischargehttp
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -126,12 +127,8 @@ func NewService(discharger *thirdparty.Discharger, checker thirdparty.Checker, o
 	if options.Failures < 0 || options.MaxBody < 0 {
 		problems = append(problems, errors.New("negative limit"))
 	}
-	if options.Failures == 0 {
-		s.options.Failures = defaultFailures
-	}
-	if options.MaxBody == 0 {
-		s.options.MaxBody = defaultMaxBody
-	}
+	s.options.Failures = cmp.Or(options.Failures, defaultFailures)
+	s.options.MaxBody = cmp.Or(options.MaxBody, defaultMaxBody)
 	offered := options.Interactions
 	if options.Flows != nil {
 		offered = append([]Interaction{options.Flows}, offered...)

@@ -1,6 +1,7 @@
 package filestore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -64,9 +65,7 @@ func New(path string, sealer *seal.Sealer, options Options) (*Store, error) {
 	if len(problems) > 0 {
 		return nil, errors.Join(problems...)
 	}
-	if options.Name == "" {
-		options.Name = "default"
-	}
+	options.Name = cmp.Or(options.Name, "default")
 	return &Store{
 		path:     absolute,
 		dir:      filepath.Dir(absolute),

@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -54,12 +55,8 @@ type database struct {
 }
 
 func newDatabase(db *sql.DB, dialect Dialect, options Options) (*database, error) {
-	if options.Name == "" {
-		options.Name = "default"
-	}
-	if options.TablePrefix == "" {
-		options.TablePrefix = "amaretti_"
-	}
+	options.Name = cmp.Or(options.Name, "default")
+	options.TablePrefix = cmp.Or(options.TablePrefix, "amaretti_")
 	var problems []error
 	if db == nil {
 		problems = append(problems, errors.New(prefix+"no database"))

@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -111,9 +112,7 @@ func (i *Inventory) Find(ctx context.Context, query Query) ([]Minted, error) {
 }
 
 func (i *Inventory) find(ctx context.Context, query Query) ([]Minted, error) {
-	if query.Limit == 0 {
-		query.Limit = 100
-	}
+	query.Limit = cmp.Or(query.Limit, 100)
 	if query.Limit < 0 || query.Limit > maxPage {
 		return nil, fmt.Errorf("limit %d: want 1 to %d", query.Limit, maxPage)
 	}
