@@ -1,6 +1,7 @@
 package grpcauth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -106,9 +107,7 @@ func New(v *verifier.Verifier, options Options) (*Auth, error) {
 	a.options.Operations = maps.Clone(options.Operations)
 	a.options.Messages = maps.Clone(options.Messages)
 	a.options.Hosts = slices.Clone(options.Hosts)
-	if options.RecheckEvery == 0 {
-		a.options.RecheckEvery = defaultRecheck
-	}
+	a.options.RecheckEvery = cmp.Or(options.RecheckEvery, defaultRecheck)
 	return a, nil
 }
 

@@ -1,6 +1,7 @@
 package grpcauth
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"log/slog"
@@ -165,10 +166,7 @@ func (s *stream) logPanic(value any) {
 	if cause == nil {
 		return
 	}
-	log := s.auth.options.Log
-	if log == nil {
-		log = slog.Default()
-	}
+	log := cmp.Or(s.auth.options.Log, slog.Default())
 	log.LogAttrs(s.ctx, slog.LevelError, "grpcauth: a handler panicked", slog.String("method", s.method), slog.Any("panic", cause))
 }
 
