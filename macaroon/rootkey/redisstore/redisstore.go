@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -52,9 +53,7 @@ type Store struct {
 // id. The client is the caller's: New doesn't use it yet, and nothing here closes it. A
 // kek of nil is refused; without encryption is seal.InsecurePlaintext.
 func New(client redis.UniversalClient, kek *seal.Sealer, options Options) (*Store, error) {
-	if options.Name == "" {
-		options.Name = "default"
-	}
+	options.Name = cmp.Or(options.Name, "default")
 	var problems []error
 	if client == nil {
 		problems = append(problems, errors.New(prefix+"no client"))
