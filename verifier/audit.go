@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"time"
 
+	"github.com/amaretti-go/amaretti/caveat"
 	"github.com/amaretti-go/amaretti/macaroon"
 )
 
@@ -32,13 +34,23 @@ type Record struct {
 	Subject   string           // empty if foreign or not parsed, or if it has none
 	TokenID   macaroon.TokenID // zero if foreign or not parsed
 	Caveats   []string         // names of the conditions in order, "third-party" for others
+
+	// What was asked for, by the facts of the request; zero where it did not come to them.
+	Method   string     // of HTTP, or the full method of gRPC
+	Path     string     // as it was sent: of any length, and perhaps one that caveats take for absent
+	Resource string     // see caveat.Facts
+	ClientIP netip.Addr // see caveat.Facts
 }
 
-func (v *Verifier) audit(ctx context.Context, c macaroon.Credential, operation string, verified *Verified, err *Error, start time.Time) {
+func (v *Verifier) audit(ctx context.Context, c macaroon.Credential, operation string, facts *caveat.Facts, verified *Verified, err *Error, start time.Time) {
 	if v.options.Audit == nil {
 		return
 	}
 	r := Record{Time: start, Operation: operation, Verified: verified, Err: err}
+	if facts != nil {
+		r.Method, r.Path = cmp.Or(facts.Method, facts.GRPCMethod), facts.Path
+		r.Resource, r.ClientIP = facts.Resource, facts.ClientIP
+	}
 	// What is over a limit is not worth even this work.
 	if view := c.Inspect(); view.Len() > 0 && (err == nil || err.Reason != OverLimit) {
 		primary := view.At(0)
@@ -71,24 +83,38 @@ func names(view macaroon.Unverified) (list []string) {
 	return list
 }
 
-const maxName = 64 // bytes of a name in a record, since a holder chooses it
+const (
+	maxName  = 64   // bytes of a name in a record, since a holder chooses it
+	maxValue = 1024 // bytes of a path, say, in the audit log, since anybody chooses it
+)
 
 // AuditLog is an audit hook that writes to a log: at level info what is allowed, and requests
 // that present nothing; what is undecided at error, unless the context was cancelled, since whoever asked
-// has left; all else at warn. It writes no attributes, which may be
-// personal data, and leaves out what is not known, such as the key of what could not
-// be parsed, or the subject of what did not prove authentic.
+// has left; all else at warn. It leaves out what is not known, such as the key of
+// what could not be parsed, or the subject of what did not prove authentic.
 //
-// A [Record] does not say which request it is about. The logger gets the context of
-// the request, so one whose handler adds a request id from it tells that; and
-// logger.With("service", "orders") tells verifiers apart that share a log. A nil logger is
-// slog.Default, as it is in each decision.
+// It writes no attributes, which may be personal data. The method, the path without a
+// query, the resource and the address of the client it does write, as access logs do. The
+// logger gets the context of the request, so one whose handler adds a request id from it
+// tells two like requests apart; and logger.With("service", "orders") tells verifiers apart
+// that share a log. What "token" says is the same in the logs of all services that a token
+// and what was narrowed from it went through. A nil logger is slog.Default, as it is in each
+// decision.
 func AuditLog(logger *slog.Logger) func(context.Context, Record) {
 	return func(ctx context.Context, r Record) {
 		level, decision := slog.LevelInfo, "allowed"
 		var attrs []slog.Attr
-		if r.Operation != "" {
-			attrs = append(attrs, slog.String("operation", r.Operation))
+		add := func(name, value string) {
+			if value != "" {
+				attrs = append(attrs, slog.String(name, value[:min(len(value), maxValue)]))
+			}
+		}
+		add("operation", r.Operation)
+		add("method", r.Method)
+		add("path", r.Path)
+		add("resource", r.Resource)
+		if r.ClientIP.IsValid() {
+			add("client", r.ClientIP.String())
 		}
 		if r.Err != nil {
 			decision = r.Err.Class().String()
@@ -101,8 +127,8 @@ func AuditLog(logger *slog.Logger) func(context.Context, Record) {
 			}
 			attrs = append(attrs, slog.Any("refusal", r.Err))
 		}
-		if r.Subject != "" && (r.Err == nil || r.Err.proved()) { // else it is only claimed
-			attrs = append(attrs, slog.String("subject", r.Subject))
+		if r.Err == nil || r.Err.proved() { // else it is only claimed
+			add("subject", r.Subject)
 		}
 		if r.Reference != "" {
 			attrs = append(attrs, slog.String("reference", r.Reference), slog.String("caveats", strings.Join(r.Caveats, ",")))

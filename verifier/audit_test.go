@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log"
 	"log/slog"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -219,6 +220,67 @@ func TestAuditLogLevels(t *testing.T) {
 	require.Error(t, err)
 	require.Contains(t, out.String(), "level=ERROR msg=undecided")
 	require.Contains(t, out.String(), err.(*verifier.Error).Instance)
+}
+
+// An auditor sees what was asked for, of what and from where, also of what was refused.
+func TestAuditTellsTheRequest(t *testing.T) {
+	var out bytes.Buffer
+	var record verifier.Record
+	log := verifier.AuditLog(slog.New(slog.NewTextHandler(&out, nil)))
+	s := newService(t, verifier.Options{Audit: func(ctx context.Context, r verifier.Record) {
+		record = r
+		log(ctx, r)
+	}})
+	good := must(present(t, s.mint(t)).Encode())(t)
+	facts := caveat.Facts{Method: "DELETE", Path: "/orders/..%2f7", Resource: "orders/7", ClientIP: netip.MustParseAddr("192.0.2.7")}
+	for name, decide := range map[string]func() error{
+		"text":   func() error { _, err := s.VerifyText(ctx, good, read, facts); return err },
+		"denied": func() error { _, err := s.VerifyText(ctx, good, "orders.delete", facts); return err },
+		"unauthenticated": func() error {
+			_, err := s.Verify(ctx, present(t, newService(t, verifier.Options{}).mint(t)), read, facts)
+			return err
+		},
+		"check": func() error {
+			_, err := must(s.Authenticate(ctx, present(t, s.mint(t))))(t).Check(ctx, read, facts)
+			return err
+		},
+	} {
+		out.Reset()
+		_ = decide()
+		require.Equal(t, []string{facts.Method, facts.Path, facts.Resource}, []string{record.Method, record.Path, record.Resource}, name)
+		require.Equal(t, facts.ClientIP, record.ClientIP, name)
+		require.Contains(t, out.String(), ` method=DELETE path=/orders/..%2f7 resource=orders/7 client=192.0.2.7 `, name)
+	}
+
+	out.Reset()
+	_, err := s.VerifyText(ctx, good, read, caveat.Facts{GRPCMethod: "/shop.Orders/Get"})
+	require.NoError(t, err)
+	require.Contains(t, out.String(), ` method=/shop.Orders/Get subject=`)
+	out.Reset()
+	_, err = s.VerifyText(ctx, good, read, caveat.Facts{Path: "/" + strings.Repeat("x", 4000)})
+	require.NoError(t, err)
+	require.Less(t, out.Len(), 1500)
+}
+
+// What is open and ends by its token was asked for, too.
+func TestAuditNamesTheOperationOfWhatIsOpen(t *testing.T) {
+	var record verifier.Record
+	var gone bool
+	now := time.Now()
+	s := newService(t, verifier.Options{
+		Now:         func() time.Time { return now },
+		Revocations: revocations(func(verifier.Revocable) (bool, error) { return gone, nil }),
+		Audit:       func(_ context.Context, r verifier.Record) { record = r },
+	})
+	a := must(s.AuthenticateFor(ctx, present(t, s.mint(t)), read))(t)
+	gone = true
+	require.ErrorIs(t, a.Reauthenticate(ctx), verifier.ErrRevoked)
+	require.Equal(t, read, record.Operation)
+	record = verifier.Record{}
+	now = now.Add(100 * time.Hour)
+	_, err := a.Unexpired(ctx)
+	require.ErrorIs(t, err, verifier.ErrExpired)
+	require.Equal(t, read, record.Operation)
 }
 
 // That a client goes away is nothing to wake anybody for. That a time is over may be.

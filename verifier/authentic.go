@@ -16,6 +16,8 @@ type Authentic struct {
 	verifier *Verifier
 	proof    atomic.Pointer[proof] // replaced when the source has been asked again
 	kept     atomic.Bool           // whether the cache has been told
+
+	operation string // that was given to AuthenticateFor, for records of what has no other
 }
 
 // Authenticate decides whether c is authentic: within limits, signed under a root
@@ -28,16 +30,17 @@ func (v *Verifier) Authenticate(ctx context.Context, c macaroon.Credential) (*Au
 }
 
 // AuthenticateFor is Authenticate where it is known already what the request asks for:
-// operation stands in the audit record of a failure. It is for transports.
+// operation stands in the audit record of a failure, also in one of
+// [Authentic.Reauthenticate] and [Authentic.Unexpired]. It is for transports.
 func (v *Verifier) AuthenticateFor(ctx context.Context, c macaroon.Credential, operation string) (*Authentic, error) {
 	start := v.Now()
 	now, unstamped := v.stamp(ctx)
 	p := &proof{root: root{at: now}}
 	if refusal := v.prove(ctx, c, start, p, unstamped); refusal != nil {
-		v.audit(ctx, c, operation, nil, refusal, start)
+		v.audit(ctx, c, operation, nil, nil, refusal, start)
 		return nil, refusal
 	}
-	a := &Authentic{verifier: v}
+	a := &Authentic{verifier: v, operation: operation}
 	a.proof.Store(p)
 	return a, nil
 }
@@ -63,7 +66,7 @@ func (a *Authentic) Check(ctx context.Context, operation string, facts caveat.Fa
 	if err == nil && !a.kept.Swap(true) {
 		v.cache.Value().keep(fresh, verified.expiry, start)
 	}
-	v.audit(ctx, p.credential, operation, verified, err, start)
+	v.audit(ctx, p.credential, operation, &facts, verified, err, start)
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +85,7 @@ func (a *Authentic) Unexpired(ctx context.Context) (deadline time.Time, err erro
 	start := v.Now()
 	t, refusal := p.terms(start, v.options.Leeway)
 	if refusal != nil {
-		v.audit(ctx, p.credential, "", nil, refusal, start)
+		v.audit(ctx, p.credential, a.operation, nil, nil, refusal, start)
 		return time.Time{}, refusal
 	}
 	deadline, _ = deadlineOf(t.expiry, v.options.Leeway)
@@ -99,7 +102,7 @@ func (a *Authentic) Reauthenticate(ctx context.Context) error {
 	}
 	start := v.Now()
 	if _, refusal := a.renew(ctx, p); refusal != nil {
-		v.audit(ctx, p.credential, "", nil, refusal, start)
+		v.audit(ctx, p.credential, a.operation, nil, nil, refusal, start)
 		return refusal
 	}
 	return nil

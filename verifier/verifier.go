@@ -189,7 +189,7 @@ func (v *Verifier) verify(ctx context.Context, c macaroon.Credential, t *present
 			v.cache.Value().keep(p, verified.expiry, start)
 		}
 	}
-	v.audit(ctx, c, operation, verified, refusal, start)
+	v.audit(ctx, c, operation, facts, verified, refusal, start)
 	if refusal != nil {
 		return nil, refusal
 	}
@@ -236,7 +236,7 @@ func (v *Verifier) Limits() macaroon.Limits { return v.limits }
 // the audit hook. It is for transports.
 func (v *Verifier) Refuse(ctx context.Context, operation string, reason Reason, cause error) *Error {
 	err := refuse(reason, cause)
-	v.audit(ctx, macaroon.Credential{}, operation, nil, err, v.Now())
+	v.audit(ctx, macaroon.Credential{}, operation, nil, nil, err, v.Now())
 	return err
 }
 
