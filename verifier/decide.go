@@ -15,7 +15,7 @@ func (v *Verifier) decide(ctx context.Context, p *proof, operation string, facts
 		return nil, refusal
 	}
 	if operation != AnyOperation && !caveat.ValidOperation(operation) {
-		return nil, refuse(BadOperation, nil)
+		return nil, refuse(BadOperation, ambiguity(facts))
 	}
 	if refusal := v.required(p, &t, operation); refusal != nil {
 		return nil, refusal
@@ -65,6 +65,17 @@ func (v *Verifier) holds(req *caveat.Request, condition string, known []*node, j
 	}
 	return v.options.Registry.Holds(req, condition)
 }
+
+// ambiguity tells whoever reads the log why it is not known what was asked for, if that is
+// so: else a handler or method has been forgotten.
+func ambiguity(facts *caveat.Facts) error {
+	if _, ok := caveat.CanonicalPath(facts.Path); ok || facts.Path == "" {
+		return nil
+	}
+	return errAmbiguous
+}
+
+var errAmbiguous = errors.New("the path can be read in several ways, or has more than 8 KiB")
 
 // check decides on one condition.
 func (v *Verifier) check(ctx context.Context, req *caveat.Request, condition string, known []*node, j int) error {

@@ -121,7 +121,7 @@ var reasons = [reasonsEnd]struct {
 	UnusedDischarge:   {"unused-discharge", Unauthenticated, ""},
 	Revoked:           {"revoked", Unauthenticated, ""},
 	Expired:           {"expired", Unauthenticated, ""},
-	BadOperation:      {"bad-operation", Denied, "what was asked for is no operation such as orders.read: a handler, method or message without one, or a path that can be read in several ways"},
+	BadOperation:      {"bad-operation", Denied, "what was asked for is no operation such as orders.read: a handler, method or message without one"},
 	NotGranted:        {"not-granted", Denied, "no allow among the minter's caveats, and no grant of a foreign source, covers it"},
 	NoExpiry:          {"no-expiry", Denied, "no time-before among the minter's caveats; a holder's doesn't count"},
 	NoAudience:        {"no-audience", Denied, "no audience among the minter's caveats; a holder's doesn't count"},

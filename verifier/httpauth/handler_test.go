@@ -456,3 +456,27 @@ func TestNewValidatesAll(t *testing.T) {
 	require.ErrorContains(t, err, "no verifier")
 	require.Nil(t, auth)
 }
+
+// TestWhyThereIsNoOperation: whoever reads the log can tell a request that could mean several things from a
+// handler that was forgotten, and sees which; the peer can't.
+func TestWhyThereIsNoOperation(t *testing.T) {
+	s := newService(t, httpauth.Options{Operation: func(*http.Request) string { return "" }})
+	server := httptest.NewServer(s.auth.Handler(served("all")))
+	defer server.Close()
+	var bodies []string
+	for path, detail := range map[string]string{
+		"/orders/..%2f7": "bad-operation: the path can be read in several ways, or has more than 8 KiB",
+		"/forgotten":     "bad-operation: what was asked for is no operation such as orders.read: a handler, method or message without one",
+	} {
+		got := raw(t, server, "GET "+path+" HTTP/1.1\r\nHost: orders.internal\r\nConnection: close\r\nAuthorization: "+s.bearer()+"\r\n\r\n")
+		require.Equal(t, http.StatusForbidden, got.StatusCode)
+		records := s.audited()
+		require.Len(t, records, 1)
+		record := records[0]
+		require.Equal(t, detail, record.Err.Detail())
+		require.Equal(t, path, record.Path)
+		require.Equal(t, "GET", record.Method)
+		bodies = append(bodies, strings.ReplaceAll(got.body, record.Err.Instance, ""))
+	}
+	require.Equal(t, bodies[0], bodies[1])
+}
