@@ -3,6 +3,8 @@ package verifier
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"log/slog"
 	"net/netip"
 	"strings"
@@ -29,11 +31,12 @@ type Record struct {
 
 	// What the token says of itself. Of one that was denied, revoked or has expired it is
 	// proved, as of one that is allowed; else a refused one only claims it.
-	Reference string           // see Verified.Reference; empty if nothing was parsed, or too much
-	KeyID     string           // empty if foreign or not parsed
-	Subject   string           // empty if foreign or not parsed, or if it has none
-	TokenID   macaroon.TokenID // zero if foreign or not parsed
-	Caveats   []string         // names of the conditions in order, "third-party" for others
+	Reference  string           // see Verified.Reference; empty if nothing was parsed, or too much
+	Identifier string           // of the primary macaroon: bytes of any sort if foreign; empty like Reference
+	KeyID      string           // empty if foreign or not parsed
+	Subject    string           // empty if foreign or not parsed, or if it has none
+	TokenID    macaroon.TokenID // zero if foreign or not parsed
+	Caveats    []string         // names of the conditions in order, "third-party" for others
 
 	// What was asked for, by the facts of the request; zero where it did not come to them.
 	Method   string     // of HTTP, or the full method of gRPC
@@ -55,8 +58,8 @@ func (v *Verifier) audit(ctx context.Context, c macaroon.Credential, operation s
 	if view := c.Inspect(); view.Len() > 0 && (err == nil || err.Reason != OverLimit) {
 		primary := view.At(0)
 		r.Reference = reference(primary.Identifier(), primary.Caveats())
-		r.Caveats = names(view)
-		if id, err := macaroon.ParseIdentifier(primary.Identifier()); err == nil && v.foreign == nil {
+		r.Identifier, r.Caveats = primary.Identifier(), names(view)
+		if id, err := macaroon.ParseIdentifier(r.Identifier); err == nil && v.foreign == nil {
 			r.KeyID, r.Subject, r.TokenID = id.KeyID, id.Subject, id.TokenID
 		}
 	}
@@ -97,8 +100,10 @@ const (
 // query, the resource and the address of the client it does write, as access logs do. The
 // logger gets the context of the request, so one whose handler adds a request id from it
 // tells two like requests apart; and logger.With("service", "orders") tells verifiers apart
-// that share a log. What "token" says is the same in the logs of all services that a token
-// and what was narrowed from it went through. A nil logger is slog.Default, as it is in each
+// that share a log. What "token" says, or "foreign", which is the SHA-256 of the identifier of
+// a foreign one, is the same in the logs of all services that a token and what was narrowed
+// from it went through. These, "key" and "subject" are what package revocation's Parse reads behind
+// the same words. A nil logger is slog.Default, as it is in each
 // decision.
 func AuditLog(logger *slog.Logger) func(context.Context, Record) {
 	return func(ctx context.Context, r Record) {
@@ -133,8 +138,12 @@ func AuditLog(logger *slog.Logger) func(context.Context, Record) {
 		if r.Reference != "" {
 			attrs = append(attrs, slog.String("reference", r.Reference), slog.String("caveats", strings.Join(r.Caveats, ",")))
 		}
-		if r.KeyID != "" {
+		switch {
+		case r.KeyID != "":
 			attrs = append(attrs, slog.String("key", r.KeyID), slog.String("token", r.TokenID.String()))
+		case r.Reference != "":
+			sum := sha256.Sum256([]byte(r.Identifier))
+			attrs = append(attrs, slog.String("foreign", hex.EncodeToString(sum[:])))
 		}
 		attrs = append(attrs, slog.Duration("elapsed", r.Elapsed))
 		to := cmp.Or(logger, slog.Default())

@@ -20,6 +20,7 @@ import (
 	"github.com/amaretti-go/amaretti/caveat"
 	"github.com/amaretti-go/amaretti/macaroon"
 	"github.com/amaretti-go/amaretti/verifier"
+	"github.com/amaretti-go/amaretti/verifier/revocation"
 )
 
 func TestAuditOncePerDecision(t *testing.T) {
@@ -79,6 +80,35 @@ func TestAuditOncePerDecision(t *testing.T) {
 	long := present(t, narrow(t, token, macaroon.Condition(strings.Repeat("n", 1000))))
 	_, _ = s.Verify(ctx, long, read, caveat.Facts{})
 	require.Len(t, last().Caveats[4], 64)
+}
+
+// What the log calls a token, of another system too, ties together what was narrowed from
+// one and is what it can be revoked by; and a handler learns what the minter wrote.
+func TestAuditLogSaysWhatToRevoke(t *testing.T) {
+	var out bytes.Buffer
+	options := verifier.Options{Audit: verifier.AuditLog(slog.New(slog.NewTextHandler(&out, nil)))}
+	native := newService(t, options)
+	ours, theirs := native.mint(t), must(macaroon.New(foreignKey, "user:ann", ""))(t)
+	id := must(macaroon.ParseIdentifier(ours.Identifier()))(t)
+	for name, row := range map[string]struct {
+		v     *verifier.Verifier
+		token macaroon.Macaroon
+		say   []revocation.What
+	}{
+		"ours":   {native.Verifier, ours, []revocation.What{revocation.Token(id.TokenID), revocation.Key(id.KeyID), revocation.Subject("billing")}},
+		"theirs": {foreignVerifier(t, options), theirs, []revocation.What{revocation.Foreign("user:ann")}},
+	} {
+		for _, m := range []macaroon.Macaroon{row.token, narrow(t, row.token, caveat.Operations(read))} {
+			out.Reset()
+			who, err := row.v.Verify(ctx, present(t, m), read, noFacts)
+			require.NoError(t, err, name)
+			require.Equal(t, m.Identifier(), who.Identifier())
+			for _, what := range row.say {
+				require.Contains(t, out.String(), " "+strings.Replace(what.String(), " ", "=", 1)+" ", name)
+			}
+			require.NotContains(t, out.String(), "ann", "whose it is may be personal")
+		}
+	}
 }
 
 func TestAuditOfForeignTokens(t *testing.T) {

@@ -71,9 +71,13 @@
 //
 // [NewForeign] verifies what other systems minted. Being foreign is a property of
 // the source: nothing is guessed from a token's bytes. The two constructors
-// rather than one keep a source of the wrong sort from compiling. They have no
-// attributes. Two values declared for any key deny, as in the bakery: what their minter
-// asked for is not known.
+// rather than one keep a source of the wrong sort from compiling. They have no subject and
+// no attributes: [Verified.Identifier] is what their minter called them. Two values
+// declared for any key deny, as in the bakery: what their minter asked for is not known.
+//
+// While a service takes both, it has two verifiers. Which of them is to decide on a token,
+// [macaroon.KeyID] tells of its identifier: that is a hint from whoever presented it, and
+// each verifier refuses what is not its own. Package httpauth has an example.
 //
 // # The cache
 //

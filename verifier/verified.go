@@ -81,6 +81,11 @@ func (v *Verified) KeyID() string { return v.token().identifier.KeyID }
 // It is zero for foreign tokens.
 func (v *Verified) TokenID() macaroon.TokenID { return v.token().identifier.TokenID }
 
+// Identifier is that of the primary macaroon, as its minter wrote it and no holder can
+// change it: bytes of any sort. Of a foreign token it is all that tells whom it is for, if
+// it does; of another one, Subject and the like are what it says.
+func (v *Verified) Identifier() string { return v.token().signed }
+
 // IssuedAt is when the token was minted; zero for foreign tokens.
 func (v *Verified) IssuedAt() time.Time { return v.token().identifier.IssuedAt }
 

@@ -14,6 +14,7 @@
 //   - [Auth.Check] only decides, and [Auth.WriteError] only answers: for other
 //     frameworks, and where a resource is known only inside the handler, which hands
 //     it to [Options.Facts] in the context of the request.
+//   - The example called migration accepts another system's tokens beside this library's.
 //   - Package verifiertest makes a verifier and tokens for your tests.
 //
 // # The token

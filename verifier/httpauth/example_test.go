@@ -16,6 +16,7 @@ import (
 	"github.com/amaretti-go/amaretti/caveat"
 	"github.com/amaretti-go/amaretti/caveat/thirdparty"
 	"github.com/amaretti-go/amaretti/macaroon"
+	"github.com/amaretti-go/amaretti/macaroon/legacy"
 	"github.com/amaretti-go/amaretti/macaroon/rootkey"
 	"github.com/amaretti-go/amaretti/verifier"
 	"github.com/amaretti-go/amaretti/verifier/httpauth"
@@ -51,6 +52,96 @@ func Example() {
 	// Output:
 	// 401 Bearer realm="macaroon"
 	// 200 order 7 for billing
+}
+
+// Moving a fleet from another library's tokens to native ones, with both accepted for a while: a
+// verifier for each, and a look at the identifier to tell which is to decide.
+func Example_migration() {
+	oldKey := []byte("the root key of the old fleet...")
+	keys := rootkey.InMemory()
+
+	ours, err := verifier.New(keys, "orders", verifier.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	source, err := verifier.FixedKey(oldKey, verifier.ForeignGrant{Operations: []string{"orders.read"}}) // as all of them were good for
+	if err != nil {
+		log.Fatal(err)
+	}
+	theirs, err := verifier.NewForeign(source, "orders", verifier.Options{
+		InsecureNoExpiry: true, InsecureNoAudience: true, // the old tokens say neither
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	present, err := httpauth.New(ours, httpauth.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	past, err := httpauth.New(theirs, httpauth.Options{Import: true}) // in any form and any base64
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	// foreign looks at what was presented. Nothing is verified by that, nor has to be: each
+	// verifier refuses the other's tokens.
+	foreign := func(r *http.Request) bool {
+		text, _, err := verifier.Authorization(r.Header["Authorization"])
+		if err != nil {
+			return false
+		}
+		token, _, err := legacy.Import([]byte(text))
+		if err != nil {
+			return false
+		}
+		_, native := macaroon.KeyID(token.Inspect().At(0).Identifier())
+		return !native
+	}
+	require := func(operation string, h http.HandlerFunc) http.Handler {
+		before, now := past.Require(operation, h), present.Require(operation, h)
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			// Old clients that send a cookie go on doing so, with http.CrossOriginProtection around this:
+			// here its value would be put into the Authorization header of a clone of r.
+			if foreign(r) {
+				before.ServeHTTP(w, r)
+			} else {
+				now.ServeHTTP(w, r)
+			}
+		})
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /orders/{id}", require("orders.read", func(w http.ResponseWriter, r *http.Request) {
+		who, _ := httpauth.FromContext(r.Context())
+		user := who.Subject()
+		if who.Foreign() {
+			user = strings.TrimPrefix(who.Identifier(), "user:")
+		}
+		fmt.Fprintf(w, "order %s for %s", r.PathValue("id"), user)
+	}))
+
+	token, err := keys.Mint(context.Background(), macaroon.Grant{Subject: "ann"},
+		caveat.ExpiresIn(time.Hour), caveat.Audience("orders"), caveat.Operations("orders.read"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	show(mux, "/orders/7", &token)
+
+	old, err := macaroon.New(oldKey, "user:ann", "https://orders.example")
+	if err != nil {
+		log.Fatal(err)
+	}
+	text, err := legacy.ExportV1Text(old)
+	if err != nil {
+		log.Fatal(err)
+	}
+	r := httptest.NewRequest(http.MethodGet, "/orders/7", nil)
+	r.Header.Set("Authorization", "Bearer "+text)
+	w := httptest.NewRecorder()
+	mux.ServeHTTP(w, r)
+	fmt.Println(w.Code, w.Body)
+	// Output:
+	// 200 order 7 for ann
+	// 200 order 7 for ann
 }
 
 // Protecting a whole mux: what nobody thought of is denied.
