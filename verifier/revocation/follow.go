@@ -12,6 +12,9 @@ import (
 
 // Run fills the list and keeps it fresh until ctx ends, and then returns ctx.Err(). What
 // the feed fails in is logged and tried again. Several may run; they take turns.
+//
+// A bound after ctx ended no decision is made: so let it end when the server has served its
+// last request, and not with the signal to stop.
 func (l *List) Run(ctx context.Context) error {
 	failed, breath := false, min(l.bound/16, maxPause)
 	for ctx.Err() == nil {
@@ -21,10 +24,14 @@ func (l *List) Run(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 		case err != nil:
-			l.log(ctx, slog.LevelWarn, "revocations can't be followed", slog.Any("error", err))
+			attrs := []slog.Attr{slog.Any("error", err)}
+			if age, filled := l.Age(); filled {
+				attrs = append(attrs, slog.Duration("age", age))
+			}
+			l.log(ctx, slog.LevelWarn, "revocation: the feed can't be followed", append(attrs, slog.Duration("bound", l.bound))...)
 			pause = breath + rand.N(breath+1)
 		case failed:
-			l.log(ctx, slog.LevelInfo, "revocations are followed again")
+			l.log(ctx, slog.LevelInfo, "revocation: the feed is followed again")
 		case !news && time.Since(began) < l.bound/64:
 			// A feed that does not wait is not to be asked without end, nor one that gives all
 			// there is each time, as two logs behind one address do.

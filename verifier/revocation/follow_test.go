@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync/atomic"
@@ -200,8 +201,9 @@ func TestLog(t *testing.T) {
 		f.fault.Store(nil)
 		time.Sleep(bound)
 		synctest.Wait()
-		require.Contains(t, text.String(), `level=WARN msg="revocations can't be followed" error="cut off"`)
-		require.Equal(t, 1, strings.Count(text.String(), `level=INFO msg="revocations are followed again"`))
+		require.Contains(t, text.String(), `level=WARN msg="revocation: the feed can't be followed" error="cut off" age=`)
+		require.Contains(t, text.String(), fmt.Sprintf(" bound=%v\n", bound))
+		require.Equal(t, 1, strings.Count(text.String(), `level=INFO msg="revocation: the feed is followed again"`))
 	})
 }
 

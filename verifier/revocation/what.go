@@ -99,9 +99,10 @@ func (w *What) UnmarshalText(text []byte) error {
 const maxName = 1024
 
 // errWhat does not quote: the text may have come from anywhere.
-var errWhat = errors.New("revocation: not a thing that can be revoked")
+var errWhat = errors.New(`revocation: not a thing that can be revoked: want "token ID", "key ID", "subject NAME", "key-until TIME ID", "subject-until TIME NAME", "branch ID" or "foreign HASH", as String writes them`)
 
-// Parse reads the text of a What, in the one spelling that String writes.
+// Parse reads the text of a What, in the one spelling that String writes. A time is that of
+// a second, in UTC: 2006-01-02T15:04:05Z.
 func Parse(text string) (What, error) {
 	w := What{text}
 	if _, err := w.parse(); err != nil {
