@@ -29,7 +29,9 @@ type Options struct {
 	PublishFor time.Duration
 
 	// MaxLifetime is how long a token lives at most: what is to live longer is minted with
-	// another expiry, and without an error; see [Keyring.Mint]. Zero means 24 hours.
+	// another expiry, and without an error; see [Keyring.Mint]. Zero means 24 hours. How long
+	// a key verifies is decided when it is rotated away: so raise this everywhere before longer
+	// tokens are minted, and lower it only after the last longer one has expired.
 	MaxLifetime time.Duration
 
 	// Leeway is how much longer than that a key verifies, since clocks differ and

@@ -209,7 +209,7 @@ func (r *ring) land(f *flight, s *keySet, err error) {
 
 	switch {
 	case err != nil:
-		r.options.log().Warn("rootkey: keys can't be read", "error", err, "age", age)
+		r.options.log().Warn("rootkey: keys can't be read", "error", err, "age", age, "stale_after", r.options.StaleAfter)
 	case failed != nil:
 		r.options.log().Info("rootkey: keys can be read again", "age", age)
 	}

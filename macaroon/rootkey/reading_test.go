@@ -233,7 +233,7 @@ func TestStoreFails(t *testing.T) {
 				require.True(t, knows(t, k, mint(t, k)))
 				require.False(t, knows(t, k, identifier(t, unknownID(1))))
 				synctest.Wait() // log is nobody's any more
-				require.Contains(t, log.String(), "can't be read")
+				require.Regexp(t, `can't be read" .* age=.* stale_after=`+staleAfter.String(), log.String())
 				require.Contains(t, log.String(), "can be read again")
 				require.NotContains(t, log.String(), "0123456789abcdef")
 			})
