@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/amaretti-go/amaretti/macaroon"
@@ -55,7 +56,7 @@ func (a *Attempts) Wallet(ctx context.Context, caveats ...macaroon.Caveat) (maca
 		source, discharger = bare(source), renewing{discharger}
 	}
 	expiry := &term{clock: a.Clock, life: a.Lifetime}
-	w, err := Prepare(ctx, source, a.Target, discharger, append(caveats[:len(caveats):len(caveats)], expiry)...)
+	w, err := Prepare(ctx, source, a.Target, discharger, append(slices.Clip(caveats), expiry)...)
 	if err != nil {
 		return macaroon.Wallet{}, err
 	}

@@ -66,7 +66,7 @@ type flight struct {
 func (r *refreshed) Wallet(ctx context.Context, target string) (macaroon.Wallet, error) {
 	now := wallClock()
 	r.mu.Lock()
-	k := r.entry(target, now)
+	k := r.entry(target)
 	current := !k.wallet.IsZero() && now.Before(k.until)
 	if current && now.Before(k.renew) {
 		defer r.mu.Unlock()
@@ -96,7 +96,7 @@ func (r *refreshed) Wallet(ctx context.Context, target string) (macaroon.Wallet,
 }
 
 // entry finds what is kept for a target, or makes room for it.
-func (r *refreshed) entry(target string, now time.Time) *kept {
+func (r *refreshed) entry(target string) *kept {
 	k := r.kept[target]
 	if k != nil {
 		return k

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/amaretti-go/amaretti/internal/origin"
 	"github.com/amaretti-go/amaretti/macaroon"
@@ -75,16 +76,13 @@ func Forward(ctx context.Context, caveats ...macaroon.Caveat) (macaroon.Wallet, 
 	if err != nil {
 		return macaroon.Wallet{}, fmt.Errorf("client: forward: %w: its sender has to make one for the next hop as well", err)
 	}
-	if len(caveats) == 0 {
-		return w, nil
-	}
 	return w.Attenuate(caveats...)
 }
 
 // Forwarding is the source that a transport between two services wants: for every
 // request [Forward] with these caveats, under the context of the request.
 func Forwarding(caveats ...macaroon.Caveat) Source {
-	caveats = append([]macaroon.Caveat(nil), caveats...)
+	caveats = slices.Clone(caveats)
 	return SourceFunc(func(ctx context.Context, _ string) (macaroon.Wallet, error) {
 		return Forward(ctx, caveats...)
 	})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 )
 
 const prefix = "seal: "
@@ -88,7 +89,7 @@ func (s *Sealer) AlsoOpens(others ...*Sealer) *Sealer {
 	if s == nil || len(s.forms) == 0 {
 		return new(Sealer) // and not one that seals as the first of others
 	}
-	all := Sealer{append([]form(nil), s.forms...)}
+	all := Sealer{slices.Clone(s.forms)}
 	for _, other := range others {
 		if other != nil {
 			all.forms = append(all.forms, other.forms...)
