@@ -8,9 +8,9 @@ import (
 	"fmt"
 	"math"
 	mathrand "math/rand/v2"
+	"time"
 
 	"github.com/amaretti-go/amaretti/macaroon/rootkey/sqlstore"
-	"time"
 )
 
 // tables hold the entries, by name, and a log of the changes to them. Times are in Unix
