@@ -33,6 +33,8 @@ func (d Dialect) name() string {
 
 // Options are settings of a [Store] or an [Inventory].
 type Options struct {
+	_ [0]func() // fields are to be named
+
 	// Name tells apart keyrings that share the tables, or the key-encryption key:
 	// 1 to 32 characters of a-z, 0-9 and _. Empty means "default": services that leave
 	// it so over one database have the same root keys, and mint for one another.
@@ -41,8 +43,6 @@ type Options struct {
 	// TablePrefix begins the names of the tables: like Name, but no digit first.
 	// Empty means "amaretti_".
 	TablePrefix string
-
-	_ [0]func() // keyed literals only
 }
 
 // database is what Store and Inventory stand on.

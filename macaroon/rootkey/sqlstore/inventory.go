@@ -87,6 +87,8 @@ func plainText(what, s string, longest int) error {
 // Query says which tokens to find: those that agree with all fields that are set. One at
 // least must be.
 type Query struct {
+	_ [0]func() // fields are to be named
+
 	TokenID [16]byte // not set if zero
 	Subject string   // the whole of it; not set if empty
 	Label   string   // the whole of it; not set if empty
@@ -97,8 +99,6 @@ type Query struct {
 
 	// Limit is the length of a page, at most 1000. Zero means 100.
 	Limit int
-
-	_ [0]func() // keyed literals only
 }
 
 // Find gives a page of tokens, those minted last first. A page that is shorter than
