@@ -143,7 +143,7 @@ func canonical(s string, d dialect) bool {
 				stars++
 			case c == '%' && end+2 < len(s):
 				b, ok := unhex(s[end+1], s[end+2])
-				if !ok || unreservedChars.has(b) || lower(s[end+1]) || lower(s[end+2]) || isSeparator(b) && !d.separator {
+				if !ok || unreservedChars.has(b) || isLower(s[end+1]) || isLower(s[end+2]) || isSeparator(b) && !d.separator {
 					return false
 				}
 				end += 2
@@ -213,7 +213,7 @@ func appendEscaped(out []byte, c byte) []byte {
 
 func isSeparator(c byte) bool { return c == '/' || c == '\\' }
 
-func lower(c byte) bool { return 'a' <= c && c <= 'z' }
+func isLower(c byte) bool { return 'a' <= c && c <= 'z' }
 
 func unhex(high, low byte) (byte, bool) {
 	h, okHigh := hexDigit(high)
