@@ -40,8 +40,9 @@ type kind[T any] struct {
 // check decides: nil if the request satisfies what the condition asks for, else an error that wraps [ErrAbsent],
 // [ErrNotMet], whatever it got from [Undecided], or anything. It must deny when the fact that it needs is
 // absent, honour the context, and give the same answer to the same question; it neither changes nor keeps
-// the Request, nor changes want, which many decisions may share. It runs only for authentic tokens, possibly in several goroutines at once. It never gets the
-// condition of another caveat, and must not take want for a fact: anybody may append a caveat that says anything.
+// the Request, nor changes want, which many decisions may share. It runs only for authentic tokens, possibly in
+// several goroutines at once. It never gets the condition of another caveat, and must not take want for a fact:
+// anybody may append a caveat that says anything.
 //
 // Define never panics. A name outside the grammar, a nil codec or a nil check is reported by [Kind.Of] and
 // [Registry.With].
