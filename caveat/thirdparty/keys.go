@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"slices"
 
 	"github.com/amaretti-go/amaretti/internal/redact"
 )
@@ -66,13 +65,11 @@ func (k Keys) Advertised() PublicKey {
 
 // Public gives the public keys of all that is open, the advertised one first.
 func (k Keys) Public() []PublicKey {
-	return slices.Collect(func(yield func(PublicKey) bool) {
-		for _, key := range k.list() {
-			if !yield(key.Public()) {
-				return
-			}
-		}
-	})
+	var public []PublicKey
+	for _, key := range k.list() {
+		public = append(public, key.Public())
+	}
+	return public
 }
 
 // String describes k without its secrets.
