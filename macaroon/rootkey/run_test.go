@@ -141,6 +141,7 @@ func TestRunAfterAnOperator(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				var running sync.WaitGroup
 				running.Go(func() { k.Run(ctx) })
+				synctest.Wait() // until its first look is over, which would mend at once what comes before
 				does(t, k, list(t, k)[0].ID)
 				for range int(2 * publishFor / time.Second) {
 					require.True(t, knows(t, k, mint(t, k)))
