@@ -76,7 +76,9 @@ type Options struct {
 	Forward bool
 
 	// Log gets a line for each panic of the application's code in here, also of a
-	// stream's handler, and for each decision that could not be made. It never gets a token. Nil means slog.Default.
+	// stream's handler, and for each decision that could not be made, unless
+	// [verifier.AuditLog] wrote that to this very logger. It never gets a token. Nil means
+	// slog.Default.
 	Log *slog.Logger
 }
 

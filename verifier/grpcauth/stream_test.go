@@ -87,6 +87,14 @@ func TestStreamRevoked(t *testing.T) {
 	_, err = stream.Recv()
 	require.Equal(t, invalid, answerOf(t, err))
 	require.NoError(t, exchange(other, "orders/7"))
+
+	records := s.audited()
+	require.Len(t, records, 3)
+	for _, r := range records {
+		require.Equal(t, operation, r.Operation)
+	}
+	require.Equal(t, pb.TestService_FullDuplexCall_FullMethodName, records[0].Method)
+	require.Equal(t, verifier.Revoked, records[2].Err.Reason)
 }
 
 // TestMessages: each message is decided on.
