@@ -1024,6 +1024,38 @@ func TestCacheIdleWithNothing(t *testing.T) {
 	require.LessOrEqual(t, s.Stats().Bytes, 1<<20)
 }
 
+// Whose credentials have all expired when he comes with one for which there was no room is
+// forgotten himself. Nothing is added to what is no longer found, and he begins anew.
+func TestCacheForgetsWhoComes(t *testing.T) {
+	t.Parallel()
+	var now atomic.Int64
+	clock := func() time.Time { return time.Now().Add(time.Duration(now.Load())) }
+	// In so small a cache, whoever looks for what has expired looks at all that may be.
+	s := newService(t, verifier.Options{CacheBytes: 500 << 10, Now: clock})
+	empty := s.Stats().Bytes
+	token := s.mint(t)
+	soon := clock().Add(30 * time.Second)
+	for i := range 16 { // his whole share
+		c := present(t, narrow(t, token, caveat.ExpiresAt(soon.Add(time.Duration(i)))))
+		for range 3 {
+			s.allow(t, c)
+		}
+	}
+	require.Greater(t, s.Stats().Bytes, empty)
+	since := counting(s.Verifier)
+	since()
+	large := present(t, narrow(t, token, macaroon.Condition("http-method GET "+strings.Repeat("X", 1500))))
+	now.Store(int64(2 * time.Minute))
+	s.allow(t, large)
+	s.allow(t, large) // it has come again, so that it is worth room
+	require.Equal(t, counts{partial: 2}, since())
+	require.Equal(t, empty, s.Stats().Bytes)
+	s.allow(t, large)
+	require.Equal(t, miss, since())
+	s.allow(t, large)
+	require.Equal(t, hit, since())
+}
+
 // In a cache that has room, one identifier takes its share and no more.
 func TestCacheShareOfIdentifier(t *testing.T) {
 	t.Parallel()
