@@ -19,19 +19,19 @@ type body struct {
 	sum   [sha256.Size]byte             // if asked for
 }
 
-// body takes the body of a request, which it closes if it fails.
-func (t *Transport) body(r *http.Request) (*body, error) {
-	b := &body{first: r.Body, get: r.GetBody}
+// newBody takes the body of a request. Whoever calls it must close it.
+func newBody(r *http.Request) *body {
 	if r.Body == nil || r.Body == http.NoBody {
-		b.first, b.get = http.NoBody, func() (io.ReadCloser, error) { return http.NoBody, nil }
+		return &body{first: http.NoBody, get: func() (io.ReadCloser, error) { return http.NoBody, nil }}
 	}
-	if t.options.ContentDigest {
-		if err := b.digest(r, t.options.MaxBody); err != nil {
-			b.first.Close()
-			return nil, err
-		}
+	return &body{first: r.Body, get: r.GetBody}
+}
+
+// close closes what the request came with, if it was not sent.
+func (b *body) close() {
+	if b.first != nil {
+		b.first.Close()
 	}
-	return b, nil
 }
 
 func (b *body) digest(r *http.Request, limit int64) error {

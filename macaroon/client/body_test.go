@@ -64,6 +64,62 @@ func TestBodiesAreClosed(t *testing.T) {
 	}
 }
 
+// TestPanicsLeaveNoBodyOpen: those of other people's code are for the caller to recover, who can't
+// close what is being sent.
+func TestPanicsLeaveNoBodyOpen(t *testing.T) {
+	o := newOrders(t, time.Minute) // so that the first attempt is refused
+	good := o.mint(t)
+	third, err := good.Attenuate(macaroon.ThirdParty(bytes.Repeat([]byte{1}, 32), "cid", "https://idp.internal"))
+	require.NoError(t, err)
+	panics := func(w macaroon.Wallet, at int) client.Source {
+		return client.SourceFunc(func(context.Context, string) (macaroon.Wallet, error) {
+			if at--; at == 0 {
+				panic("boom")
+			}
+			return w, nil
+		})
+	}
+	for name, row := range map[string]struct {
+		source  client.Source
+		options client.Options
+		get     func() (io.ReadCloser, error) // nil: each time another one that tells
+		held    bool                          // it can't be had again
+	}{
+		"source":                  {source: panics(good, 1)},
+		"source, the second time": {source: panics(good, 2)},
+		"source, after a digest":  {source: panics(good, 1), options: client.Options{ContentDigest: true}},
+		"source, of a held body":  {source: panics(good, 1), options: client.Options{ContentDigest: true}, held: true},
+		"caveats": {source: client.Static(good), options: client.Options{Caveats: func(*http.Request) ([]macaroon.Caveat, error) {
+			panic("boom")
+		}}},
+		"discharger": {source: client.Static(third), options: client.Options{Discharger: dischargerFunc(func(context.Context, macaroon.Wallet) (macaroon.Wallet, error) {
+			panic("boom")
+		})}},
+		"GetBody": {source: client.Static(good), options: client.Options{ContentDigest: true}, get: func() (io.ReadCloser, error) {
+			panic("boom")
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var opened []*closing
+			open := func() *closing {
+				opened = append(opened, &closing{Reader: strings.NewReader("body")})
+				return opened[len(opened)-1]
+			}
+			r, err := http.NewRequest("POST", o.URL, open())
+			require.NoError(t, err)
+			r.GetBody = func() (io.ReadCloser, error) { return open(), nil }
+			if row.get != nil || row.held {
+				r.GetBody = row.get
+			}
+			transport := o.client(t, row.source, row.options).Transport
+			require.PanicsWithValue(t, "boom", func() { transport.RoundTrip(r) })
+			for i, content := range opened {
+				require.Eventually(t, func() bool { return content.closed.Load() > 0 }, 10*time.Second, time.Millisecond, i) // net/http closes in its own time
+			}
+		})
+	}
+}
+
 // TestHeldBody: a body that can't be rewound is sent whole, and checked, when its digest
 // is asked for.
 func TestHeldBody(t *testing.T) {

@@ -20,17 +20,13 @@ type exchange struct {
 	attempts Attempts
 }
 
-// send authorises the request and sends it. Whatever happens, the body will be closed.
+// send authorises the request and sends it.
 func (e *exchange) send() (*http.Response, error) {
-	out := e.request.WithContext(e.request.Context()) // a shallow copy
-	if err := e.body.put(out); err != nil {
-		return nil, err
-	}
 	text, err := e.token()
 	if err != nil {
-		closeBody(out)
 		return nil, err
 	}
+	out := e.request.WithContext(e.request.Context()) // a shallow copy
 	if out.Header = out.Header.Clone(); out.Header == nil {
 		out.Header = http.Header{}
 	}
@@ -38,6 +34,9 @@ func (e *exchange) send() (*http.Response, error) {
 		delete(out.Header, name)
 	}
 	out.Header.Set("Authorization", "Bearer "+text)
+	if err := e.body.put(out); err != nil { // last of all: Base closes it
+		return nil, err
+	}
 
 	sent := time.Now()
 	response, err := e.options.Base.RoundTrip(out)

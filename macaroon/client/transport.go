@@ -67,9 +67,12 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		closeBody(r)
 		return nil, err
 	}
-	b, err := t.body(r)
-	if err != nil {
-		return nil, err
+	b := newBody(r)
+	defer b.close() // also if code that is not ours panics
+	if t.options.ContentDigest {
+		if err := b.digest(r, t.options.MaxBody); err != nil {
+			return nil, err
+		}
 	}
 	e := &exchange{options: &t.options, request: r, body: b, attempts: Attempts{Source: t.source, Target: string(target),
 		Discharger: t.options.Discharger, Clock: t.clocks[target], Lifetime: t.options.Lifetime}}
