@@ -16,7 +16,7 @@ func TestAllocationsOfWhatIsKept(t *testing.T) {
 	s := newService(t, says(thirdparty.Answer{}), dischargehttp.ServiceOptions{})
 	c := newClient(t, dischargehttp.ClientOptions{Base: inProcess(s)}, home)
 	w := newOrders(t).wallet(t, thirdparty.NewCaveat(s.Party(home), isMember))
-	ctx := t.Context()
+	ctx := soon(t)
 	get := func() {
 		if _, err := c.Discharge(ctx, w); err != nil {
 			t.Fatal(err)

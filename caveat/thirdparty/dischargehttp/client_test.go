@@ -60,9 +60,9 @@ func TestBrowserFlow(t *testing.T) {
 	c := newClient(t, dischargehttp.ClientOptions{Interactors: []dischargehttp.Interactor{browser}}, server.URL)
 	o := newOrders(t)
 	w := o.wallet(t, thirdparty.NewCaveat(service.Party(server.URL), isMember).Attesting("user"))
-	w, err = c.Discharge(t.Context(), w)
+	w, err = c.Discharge(soon(t), w)
 	require.NoError(t, err)
-	require.Equal(t, "/login "+isMember, <-visited)
+	require.Equal(t, "/login "+isMember, received(t, visited))
 	require.Equal(t, "ann", o.user(t, w))
 }
 
@@ -79,7 +79,7 @@ func TestIdentitiesAreKeptApart(t *testing.T) {
 	o := newOrders(t)
 	w := o.wallet(t, thirdparty.NewCaveat(service.Party(server.URL), isMember).Attesting("user"))
 	for _, name := range []string{"ann", "bob", "ann", "bob"} {
-		discharged, err := c.Discharge(context.WithValue(t.Context(), user{}, name), w)
+		discharged, err := c.Discharge(context.WithValue(soon(t), user{}, name), w)
 		require.NoError(t, err)
 		require.Equal(t, name, o.user(t, discharged))
 	}
@@ -87,7 +87,7 @@ func TestIdentitiesAreKeptApart(t *testing.T) {
 
 	c.Forget("ann")
 	for _, name := range []string{"ann", "bob"} {
-		_, err := c.Discharge(context.WithValue(t.Context(), user{}, name), w)
+		_, err := c.Discharge(context.WithValue(soon(t), user{}, name), w)
 		require.NoError(t, err)
 	}
 	require.Len(t, told.all(), 3)
@@ -103,7 +103,7 @@ func TestLocationsAreKeptApart(t *testing.T) {
 	require.NoError(t, err)
 	c, o := newClient(t, dischargehttp.ClientOptions{Identity: as("ann")}, locations...), newOrders(t)
 	for _, location := range locations {
-		_, err := c.Discharge(t.Context(), o.wallet(t, macaroon.ThirdParty(rootKey, id, location)))
+		_, err := c.Discharge(soon(t), o.wallet(t, macaroon.ThirdParty(rootKey, id, location)))
 		require.NoError(t, err)
 	}
 	require.Len(t, told.all(), 2)

@@ -28,9 +28,11 @@ func TestForgetWhileAsking(t *testing.T) {
 		c := newClient(t, dischargehttp.ClientOptions{Base: inProcess(g), Identity: as("ann")}, home)
 		w := newOrders(t).wallet(t, thirdparty.NewCaveat(s.Party(home), isMember))
 		var wait sync.WaitGroup
+		defer wait.Wait()
+		defer g.answer()
 		ask := func() {
 			wait.Go(func() {
-				if _, err := c.Discharge(t.Context(), w); err != nil {
+				if _, err := c.Discharge(soon(t), w); err != nil {
 					t.Error(err)
 				}
 			})
@@ -41,7 +43,7 @@ func TestForgetWhileAsking(t *testing.T) {
 		ask()
 		require.EqualValues(t, 2, g.requests.Load())
 		c.Forget("ann")
-		close(g.open)
+		g.answer()
 		wait.Wait()
 		ask()
 		wait.Wait()
@@ -69,6 +71,15 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func gated(h http.Handler) *gate { return &gate{Handler: h, open: make(chan struct{})} }
 
+// answer lets it answer from now on. It is for the goroutine of the test, which may call it again when it fails.
+func (g *gate) answer() {
+	select {
+	case <-g.open:
+	default:
+		close(g.open)
+	}
+}
+
 const home = "https://id.example"
 
 // Whoever asks for the same at the same time waits for one answer.
@@ -80,9 +91,11 @@ func TestSingleFlight(t *testing.T) {
 		o := newOrders(t)
 		w := o.wallet(t, thirdparty.NewCaveat(s.Party(home), isMember).Attesting("user"))
 		var wait sync.WaitGroup
+		defer wait.Wait()
+		defer g.answer()
 		for range 50 {
 			wait.Go(func() {
-				discharged, err := c.Discharge(t.Context(), w)
+				discharged, err := c.Discharge(soon(t), w)
 				if err != nil || len(discharged.Missing()) != 0 {
 					t.Error(err)
 				}
@@ -90,7 +103,7 @@ func TestSingleFlight(t *testing.T) {
 		}
 		synctest.Wait()
 		require.EqualValues(t, 1, g.requests.Load())
-		close(g.open)
+		g.answer()
 		wait.Wait()
 		require.EqualValues(t, 1, g.requests.Load())
 	})
@@ -104,6 +117,7 @@ func TestSingleFlightOutlivesItsFirst(t *testing.T) {
 		g := gated(s)
 		c := newClient(t, dischargehttp.ClientOptions{Base: inProcess(g), Identity: as("ann")}, home)
 		w := newOrders(t).wallet(t, thirdparty.NewCaveat(s.Party(home), isMember))
+		defer g.answer()
 		ask := func(ctx context.Context) chan error {
 			done := make(chan error, 1)
 			go func() {
@@ -116,9 +130,9 @@ func TestSingleFlightOutlivesItsFirst(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		first, second := ask(ctx), ask(t.Context())
 		cancel()
-		require.ErrorIs(t, <-first, context.Canceled)
-		close(g.open)
-		require.NoError(t, <-second)
+		require.ErrorIs(t, received(t, first), context.Canceled)
+		g.answer()
+		require.NoError(t, received(t, second))
 		require.EqualValues(t, 1, g.requests.Load())
 		require.Zero(t, g.gone.Load())
 
@@ -127,16 +141,16 @@ func TestSingleFlightOutlivesItsFirst(t *testing.T) {
 		ctx, cancel = context.WithCancel(t.Context())
 		first, second = ask(ctx), ask(ctx)
 		cancel()
-		require.ErrorIs(t, <-first, context.Canceled)
-		require.ErrorIs(t, <-second, context.Canceled)
+		require.ErrorIs(t, received(t, first), context.Canceled)
+		require.ErrorIs(t, received(t, second), context.Canceled)
 		synctest.Wait()
 		require.EqualValues(t, 1, g.gone.Load())
 
 		// Nobody joins what was given up.
-		close(g.open)
-		require.NoError(t, <-ask(t.Context()))
+		g.answer()
+		require.NoError(t, received(t, ask(t.Context())))
 		require.EqualValues(t, 3, g.requests.Load())
-		require.ErrorIs(t, <-ask(ctx), context.Canceled, "not even for what is kept")
+		require.ErrorIs(t, received(t, ask(ctx)), context.Canceled, "not even for what is kept")
 	})
 }
 
@@ -145,6 +159,8 @@ func TestSingleFlightGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newService(t, members, dischargehttp.ServiceOptions{Caller: byHeader})
 		stuck := make(chan struct{})
+		free := sync.OnceFunc(func() { close(stuck) })
+		defer free()
 		requests := 0
 		c := newClient(t, dischargehttp.ClientOptions{Identity: as("ann"), Base: roundTripper(func(r *http.Request) (*http.Response, error) {
 			if requests++; requests == 1 {
@@ -162,12 +178,12 @@ func TestSingleFlightGivenUp(t *testing.T) {
 		}()
 		synctest.Wait()
 		cancel()
-		require.ErrorIs(t, <-done, context.Canceled)
-		_, err := c.Discharge(t.Context(), w)
+		require.ErrorIs(t, received(t, done), context.Canceled)
+		_, err := c.Discharge(soon(t), w)
 		require.NoError(t, err)
-		close(stuck)
+		free()
 		synctest.Wait()
-		_, err = c.Discharge(t.Context(), w)
+		_, err = c.Discharge(soon(t), w)
 		require.NoError(t, err)
 		require.Equal(t, 2, requests)
 	})
@@ -194,7 +210,7 @@ func TestKeptUntilExpiry(t *testing.T) {
 				w := newOrders(t).wallet(t, thirdparty.NewCaveat(s.Party(home), isMember))
 				for i, sleep := range []time.Duration{0, row.fresh - 1, 1} {
 					time.Sleep(max(sleep, 0))
-					_, err := c.Discharge(t.Context(), w)
+					_, err := c.Discharge(soon(t), w)
 					require.NoError(t, err)
 					want := 1
 					if row.fresh == 0 {
@@ -221,14 +237,14 @@ func TestRenew(t *testing.T) {
 			want int
 		}{{c.Discharge, 1}, {c.Renew, 2}, {c.Discharge, 2}} {
 			time.Sleep(3 * time.Second)
-			_, err := row.get(t.Context(), w)
+			_, err := row.get(soon(t), w)
 			require.NoError(t, err)
 			require.Len(t, told.all(), row.want)
 		}
-		_, err := c.Renew(t.Context(), w)
+		_, err := c.Renew(soon(t), w)
 		require.NoError(t, err)
 		require.Len(t, told.all(), 3)
-		_, err = c.Renew(t.Context(), w)
+		_, err = c.Renew(soon(t), w)
 		require.NoError(t, err)
 		require.Len(t, told.all(), 3)
 	})
@@ -253,7 +269,7 @@ func TestKeptForAnHour(t *testing.T) {
 					want  int
 				}{{0, 1}, {time.Hour - 1, 1}, {1, 2}} {
 					time.Sleep(row.sleep)
-					_, err := c.Discharge(t.Context(), w)
+					_, err := c.Discharge(soon(t), w)
 					require.NoError(t, err)
 					require.Equal(t, row.want, requests)
 				}
@@ -276,12 +292,12 @@ func TestKeptAreBounded(t *testing.T) {
 			wallets = append(wallets, o.wallet(t, plain(string(rune('a'+i)), home)))
 		}
 		for _, w := range wallets {
-			_, err := c.Discharge(t.Context(), w)
+			_, err := c.Discharge(soon(t), w)
 			require.NoError(t, err)
 		}
 		require.Equal(t, 40, requests)
 		for i := range wallets { // backwards, the ones that were asked for last
-			_, err := c.Discharge(t.Context(), wallets[len(wallets)-1-i])
+			_, err := c.Discharge(soon(t), wallets[len(wallets)-1-i])
 			require.NoError(t, err)
 		}
 		if cache == 10 {
@@ -303,7 +319,7 @@ func TestKeptByPayload(t *testing.T) {
 		require.NoError(t, err)
 		o := newOrders(t)
 		primary := o.wallet(t, macaroon.ThirdParty(rootKey, "\x03\x00", home)).Primary()
-		w, err := c.DischargeBakery(t.Context(), dischargehttp.BakeryMacaroon{Macaroon: primary, Payloads: map[string]string{"\x03\x00": payload}})
+		w, err := c.DischargeBakery(soon(t), dischargehttp.BakeryMacaroon{Macaroon: primary, Payloads: map[string]string{"\x03\x00": payload}})
 		require.NoError(t, err)
 		require.Empty(t, o.user(t, w), "and it verifies")
 	}
@@ -319,10 +335,10 @@ func TestErrorsAreNotKept(t *testing.T) {
 		return inProcess(s).RoundTrip(r)
 	})}, home)
 	w := newOrders(t).wallet(t, thirdparty.NewCaveat(s.Party(home), isMember))
-	_, err := c.Discharge(t.Context(), w)
+	_, err := c.Discharge(soon(t), w)
 	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
 	fail = false
-	_, err = c.Discharge(t.Context(), w)
+	_, err = c.Discharge(soon(t), w)
 	require.NoError(t, err)
 }
 
@@ -332,7 +348,7 @@ func TestPanicsOfTheApplication(t *testing.T) {
 	browser, err := dischargehttp.Browser(func(context.Context, string) error { panic("secret") })
 	require.NoError(t, err)
 	c := newClient(t, dischargehttp.ClientOptions{Base: inProcess(s), Interactors: []dischargehttp.Interactor{browser}}, home)
-	_, err = c.Discharge(t.Context(), newOrders(t).wallet(t, thirdparty.NewCaveat(s.Party(home), isMember)))
+	_, err = c.Discharge(soon(t), newOrders(t).wallet(t, thirdparty.NewCaveat(s.Party(home), isMember)))
 	require.ErrorContains(t, err, "panicked with a string")
 	require.NotContains(t, err.Error(), "secret")
 }
@@ -344,7 +360,7 @@ func TestIdentityFails(t *testing.T) {
 		Identity: func(context.Context, string) (dischargehttp.Identity, error) { return dischargehttp.Identity{}, lost },
 		Base:     roundTripper(func(*http.Request) (*http.Response, error) { t.Error("sent"); return nil, lost }),
 	}, home)
-	_, err := c.Discharge(t.Context(), newOrders(t).wallet(t, plain("x", home)))
+	_, err := c.Discharge(soon(t), newOrders(t).wallet(t, plain("x", home)))
 	require.ErrorIs(t, err, lost)
 }
 
@@ -364,7 +380,7 @@ func TestNestedDischarges(t *testing.T) {
 	}
 	c := newClient(t, dischargehttp.ClientOptions{}, at("outer"), at("inner"), at("innermost"))
 	o := newOrders(t)
-	w, err := c.Discharge(t.Context(), o.wallet(t, thirdparty.NewCaveat(outer.Party(at("outer")), "a").Attesting("user")))
+	w, err := c.Discharge(soon(t), o.wallet(t, thirdparty.NewCaveat(outer.Party(at("outer")), "a").Attesting("user")))
 	require.NoError(t, err)
 	require.Len(t, w.Discharges(), 4)
 	require.Equal(t, "ann", o.user(t, w))
@@ -373,7 +389,7 @@ func TestNestedDischarges(t *testing.T) {
 	again, err := newClient(t, dischargehttp.ClientOptions{Base: roundTripper(func(*http.Request) (*http.Response, error) {
 		t.Error("asked")
 		return nil, io.EOF
-	})}, at("outer")).Discharge(t.Context(), w)
+	})}, at("outer")).Discharge(soon(t), w)
 	require.NoError(t, err)
 	require.Len(t, again.Discharges(), 4)
 }
@@ -386,7 +402,7 @@ func TestRefusalsReachTheCaller(t *testing.T) {
 			w.WriteHeader(status)
 			io.WriteString(w, `{"Code":"c","Message":"m"}`)
 		}))}, home)
-		_, err := c.Discharge(t.Context(), newOrders(t).wallet(t, plain("x", home)))
+		_, err := c.Discharge(soon(t), newOrders(t).wallet(t, plain("x", home)))
 		var refusal *dischargehttp.Refusal
 		require.ErrorAs(t, err, &refusal)
 		require.Equal(t, dischargehttp.Refusal{Status: status, Code: "c", Message: "m"}, *refusal)

@@ -138,11 +138,11 @@ func TestFlowIsOneShot(t *testing.T) {
 		require.Error(t, flows.Complete(visit, nil))
 
 		// A client that waits longer, as the bakery's do, gets the answer when it is there.
-		waiting := make(chan *http.Response)
+		waiting := make(chan *http.Response, 1)
 		go func() { waiting <- do(s, waitAt("/discharge/wait-token", wait)) }()
 		synctest.Wait()
 		require.NoError(t, flows.Complete(visit, "ann"))
-		kind, token := tokenOf(t, <-waiting)
+		kind, token := tokenOf(t, received(t, waiting))
 		require.Equal(t, "browser-window", kind)
 
 		// Once each.
@@ -223,7 +223,7 @@ func TestFlowIsAnsweredOnce(t *testing.T) {
 		require.NoError(t, flows.Complete(flowOf(t, c.Info.VisitURL), "ann"))
 		got := map[int]int{}
 		for range cap(statuses) {
-			got[<-statuses]++
+			got[received(t, statuses)]++
 		}
 		require.Equal(t, map[int]int{http.StatusOK: 1, http.StatusNotFound: 9}, got)
 	})
@@ -244,7 +244,9 @@ func TestWaitOutlivesTheServersTimeouts(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	response, err := http.Get(server.URL + "/" + c.Info.WaitURL)
+	r, err := http.NewRequestWithContext(soon(t), http.MethodGet, server.URL+"/"+c.Info.WaitURL, nil)
+	require.NoError(t, err)
+	response, err := http.DefaultClient.Do(r)
 	require.NoError(t, err)
 	defer response.Body.Close()
 	require.Equal(t, http.StatusOK, response.StatusCode)
@@ -270,21 +272,22 @@ func TestFlowRefused(t *testing.T) {
 // A flow ends when its time is over, however far it has come, and so does its token.
 func TestFlowExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		flows := newFlows(t, "login", dischargehttp.FlowOptions{Lifetime: 5 * time.Minute})
+		const lifetime = patience / 2
+		flows := newFlows(t, "login", dischargehttp.FlowOptions{Lifetime: lifetime})
 		s := newService(t, afterInteraction, dischargehttp.ServiceOptions{Flows: flows})
 		id := caveatFor(t, s, 3, isMember)
 
 		c := begin(t, s, asked(id))
-		waiting := make(chan *http.Response)
+		waiting := make(chan *http.Response, 1)
 		go func() { waiting <- do(s, waitAt("/discharge/wait", flowOf(t, c.Info.WaitURL))) }()
-		require.Equal(t, http.StatusNotFound, (<-waiting).StatusCode, "when it has expired and not before")
+		require.Equal(t, http.StatusNotFound, received(t, waiting).StatusCode, "when it has expired and not before")
 		_, found := flows.Find(flowOf(t, c.Info.VisitURL))
 		require.False(t, found)
 		require.ErrorIs(t, flows.Complete(flowOf(t, c.Info.VisitURL), "ann"), dischargehttp.ErrFlow)
 
 		for late, status := range map[time.Duration]int{time.Minute - 1: http.StatusOK, time.Minute: http.StatusUnauthorized} {
 			c = begin(t, s, asked(id))
-			time.Sleep(5*time.Minute - 1)
+			time.Sleep(lifetime - 1)
 			require.NoError(t, flows.Complete(flowOf(t, c.Info.VisitURL), "ann"))
 			kind, token := tokenOf(t, do(s, waitAt("/discharge/wait-token", flowOf(t, c.Info.InteractionMethods["browser-window"].WaitTokenURL))))
 			time.Sleep(late)
@@ -390,11 +393,11 @@ func TestWaitingForAFlowThatGaveWay(t *testing.T) {
 		id := caveatFor(t, s, 3, isMember)
 		c := begin(t, s, asked(id))
 		start := time.Now()
-		waiting := make(chan int)
+		waiting := make(chan int, 1)
 		go func() { waiting <- do(s, waitAt("/discharge/wait", flowOf(t, c.Info.WaitURL))).StatusCode }()
 		synctest.Wait()
 		begin(t, s, asked(id))
-		require.Equal(t, http.StatusNotFound, <-waiting)
+		require.Equal(t, http.StatusNotFound, received(t, waiting))
 		require.Equal(t, start, time.Now())
 		require.ErrorIs(t, flows.Complete(flowOf(t, c.Info.VisitURL), "ann"), dischargehttp.ErrFlow)
 	})
@@ -403,19 +406,19 @@ func TestWaitingForAFlowThatGaveWay(t *testing.T) {
 // Somebody else acts, whom the application asks. The client polls meanwhile, without a browser.
 func TestPoll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		begun := make(chan dischargehttp.Flow, 1)
-		flows := newFlows(t, "", dischargehttp.FlowOptions{Began: func(_ context.Context, f dischargehttp.Flow) error { begun <- f; return nil }})
+		var flows *dischargehttp.Flows
+		flows = newFlows(t, "", dischargehttp.FlowOptions{Began: func(_ context.Context, f dischargehttp.Flow) error {
+			time.AfterFunc(2*time.Minute, func() {
+				if err := flows.Complete(f.ID, "ann"); err != nil {
+					t.Error(err)
+				}
+			})
+			return nil
+		}})
 		s := newService(t, afterInteraction, dischargehttp.ServiceOptions{Flows: flows})
 		c := newClient(t, dischargehttp.ClientOptions{Base: inProcess(s)}, "https://id.example")
 		o := newOrders(t)
 		w := o.wallet(t, thirdparty.NewCaveat(s.Party("https://id.example"), isMember).Attesting("user"))
-		go func() {
-			f := <-begun
-			time.Sleep(2 * time.Minute)
-			if err := flows.Complete(f.ID, "ann"); err != nil {
-				t.Error(err)
-			}
-		}()
 		w, err := c.Discharge(t.Context(), w)
 		require.NoError(t, err)
 		require.Equal(t, "ann", o.user(t, w))

@@ -82,7 +82,7 @@ func FuzzClient(f *testing.F) {
 			io.WriteString(w, then)
 		}))
 		c := newClient(t, dischargehttp.ClientOptions{Base: base}, home)
-		w, err := c.Discharge(t.Context(), o.wallet(t, plain("asked", home)))
+		w, err := c.Discharge(soon(t), o.wallet(t, plain("asked", home)))
 		require.LessOrEqual(t, answers, 15+3)
 		if err != nil {
 			require.True(t, w.IsZero())
@@ -93,7 +93,7 @@ func FuzzClient(f *testing.F) {
 			require.Equal(t, "asked", w.Discharges()[0].Identifier())
 		}
 		answers = 0
-		party, found, err := newLocator(t, dischargehttp.LocatorOptions{Base: base}, home).ThirdParty(t.Context(), home)
+		party, found, err := newLocator(t, dischargehttp.LocatorOptions{Base: base}, home).ThirdParty(soon(t), home)
 		require.Equal(t, err == nil, found)
 		require.Equal(t, found, !party.Key.IsZero())
 	})
@@ -150,7 +150,7 @@ func FuzzLocation(f *testing.F) {
 			require.Equal(t, "id.example", r.Host)
 			return nil, io.EOF
 		})}, "https://id.example/tenants/acme")
-		_, err := c.Discharge(t.Context(), o.wallet(t, plain("x", location)))
+		_, err := c.Discharge(soon(t), o.wallet(t, plain("x", location)))
 		require.Error(t, err)
 		if sent == 0 {
 			require.ErrorIs(t, err, dischargehttp.ErrNotAllowed)

@@ -56,6 +56,27 @@ func as(user string) func(context.Context, string) (dischargehttp.Identity, erro
 	}
 }
 
+// patience is how long a test waits for what should come at once. It then fails and says so, where it would hang.
+const patience = time.Minute
+
+// soon is a context for what should be done at once.
+func soon(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// received gives what should come at once.
+func received[T any](t testing.TB, from <-chan T) (value T) {
+	t.Helper()
+	select {
+	case value = <-from:
+	case <-time.After(patience):
+		require.FailNow(t, "nothing came")
+	}
+	return value
+}
+
 func newDischarger(t testing.TB) *thirdparty.Discharger {
 	keys, err := thirdparty.NewKeys(thirdparty.GenerateKey())
 	require.NoError(t, err)

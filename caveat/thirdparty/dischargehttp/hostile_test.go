@@ -92,7 +92,7 @@ func TestHostileNeverEnough(t *testing.T) {
 			locations[0], locations[1] = serve(t, handler(0)).URL, serve(t, handler(1)).URL
 			c := newClient(t, dischargehttp.ClientOptions{}, locations[:]...)
 			w := newOrders(t).wallet(t, plain("first", locations[0]))
-			_, err := c.Discharge(t.Context(), w)
+			_, err := c.Discharge(soon(t), w)
 			require.ErrorIs(t, err, row.want)
 			var at *dischargehttp.Error
 			require.ErrorAs(t, err, &at)
@@ -111,7 +111,7 @@ func TestHostileTwins(t *testing.T) {
 		return nil, io.EOF
 	})}, home, other)
 	for _, location := range []string{home, other} {
-		_, err := c.Discharge(t.Context(), newOrders(t).wallet(t, plain("x", home), plain("x", location)))
+		_, err := c.Discharge(soon(t), newOrders(t).wallet(t, plain("x", home), plain("x", location)))
 		require.ErrorIs(t, err, dischargehttp.ErrTwice)
 		var at *dischargehttp.Error
 		require.ErrorAs(t, err, &at)
@@ -132,7 +132,7 @@ func TestHostileIsNamed(t *testing.T) {
 	}))
 	innocent, hostile = innocentServer.URL, hostileServer.URL
 	c := newClient(t, dischargehttp.ClientOptions{}, innocent, hostile)
-	_, err := c.Discharge(t.Context(), newOrders(t).wallet(t, plain("a", innocent), plain("b", hostile)))
+	_, err := c.Discharge(soon(t), newOrders(t).wallet(t, plain("a", innocent), plain("b", hostile)))
 	var at *dischargehttp.Error
 	require.ErrorAs(t, err, &at)
 	require.Equal(t, hostile, at.Location)
@@ -183,7 +183,7 @@ func TestHostileAnswers(t *testing.T) {
 				w.Header().Set("Content-Type", "application/json")
 				io.WriteString(w, answer)
 			}))
-			_, err := newClient(t, dischargehttp.ClientOptions{}, server.URL).Discharge(t.Context(), newOrders(t).wallet(t, plain("asked", server.URL)))
+			_, err := newClient(t, dischargehttp.ClientOptions{}, server.URL).Discharge(soon(t), newOrders(t).wallet(t, plain("asked", server.URL)))
 			require.ErrorIs(t, err, dischargehttp.ErrResponse)
 			var at *dischargehttp.Error
 			require.ErrorAs(t, err, &at)
@@ -217,7 +217,7 @@ func TestDischargeForms(t *testing.T) {
 				w.Header().Set("Content-Type", "application/json; charset=utf-8")
 				io.WriteString(w, body)
 			}))
-			w, err := newClient(t, dischargehttp.ClientOptions{}, server.URL).Discharge(t.Context(), newOrders(t).wallet(t, plain("asked", server.URL)))
+			w, err := newClient(t, dischargehttp.ClientOptions{}, server.URL).Discharge(soon(t), newOrders(t).wallet(t, plain("asked", server.URL)))
 			require.NoError(t, err)
 			require.Equal(t, "asked", w.Discharges()[0].Identifier())
 		})
@@ -233,11 +233,11 @@ func TestHostileRedirects(t *testing.T) {
 			mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, to, status) })
 			mux.HandleFunc("/elsewhere", func(http.ResponseWriter, *http.Request) { t.Error("the redirect was followed") })
 			server := serve(t, mux)
-			_, err := newClient(t, dischargehttp.ClientOptions{Identity: as("ann")}, server.URL).Discharge(t.Context(), newOrders(t).wallet(t, plain("x", server.URL)))
+			_, err := newClient(t, dischargehttp.ClientOptions{Identity: as("ann")}, server.URL).Discharge(soon(t), newOrders(t).wallet(t, plain("x", server.URL)))
 			require.ErrorIs(t, err, dischargehttp.ErrResponse)
 			locator, err := dischargehttp.NewLocator([]string{server.URL}, dischargehttp.LocatorOptions{})
 			require.NoError(t, err)
-			_, _, err = locator.ThirdParty(t.Context(), server.URL)
+			_, _, err = locator.ThirdParty(soon(t), server.URL)
 			require.ErrorIs(t, err, dischargehttp.ErrResponse)
 		}
 	}
@@ -260,14 +260,14 @@ func TestHostileGigabyte(t *testing.T) {
 			}
 		}
 	}))
-	_, err := newClient(t, dischargehttp.ClientOptions{}, server.URL).Discharge(t.Context(), newOrders(t).wallet(t, plain("x", server.URL)))
+	_, err := newClient(t, dischargehttp.ClientOptions{}, server.URL).Discharge(soon(t), newOrders(t).wallet(t, plain("x", server.URL)))
 	require.ErrorIs(t, err, dischargehttp.ErrResponse)
-	<-done
+	received(t, done)
 	locator, err := dischargehttp.NewLocator([]string{server.URL}, dischargehttp.LocatorOptions{})
 	require.NoError(t, err)
-	_, _, err = locator.ThirdParty(t.Context(), server.URL)
+	_, _, err = locator.ThirdParty(soon(t), server.URL)
 	require.ErrorIs(t, err, dischargehttp.ErrResponse)
-	<-done
+	received(t, done)
 	require.Less(t, sent.Load(), int64(gigabyte/8), "what the system buffers, and no more")
 }
 
@@ -288,7 +288,7 @@ func TestHostileSilence(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			server := serve(t, h)
 			c := newClient(t, dischargehttp.ClientOptions{Timeout: 20 * time.Millisecond}, server.URL)
-			_, err := c.Discharge(t.Context(), newOrders(t).wallet(t, plain("x", server.URL)))
+			_, err := c.Discharge(soon(t), newOrders(t).wallet(t, plain("x", server.URL)))
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 			require.True(t, caveat.IsUndecided(err))
 		})
@@ -318,9 +318,9 @@ func TestHostileLocations(t *testing.T) {
 		"https://id.example?x=y", "https://id.example/?", "https://id.example#x", "https://id.example/#", `https://id.example\@evil.example`, "https://id.example\r\nHost: evil.example",
 		" https://id.example", "https://id.example ", "https://id.example\x00", "https://ıd.example", "https://xn--d-fja.example", "file:///etc/passwd", "data:,x", "javascript:alert(1)",
 	} {
-		_, err := c.Discharge(t.Context(), newOrders(t).wallet(t, plain("x", location)))
+		_, err := c.Discharge(soon(t), newOrders(t).wallet(t, plain("x", location)))
 		require.ErrorIs(t, err, dischargehttp.ErrNotAllowed, location)
-		_, found, err := locator.ThirdParty(t.Context(), location)
+		_, found, err := locator.ThirdParty(soon(t), location)
 		require.NoError(t, err)
 		require.False(t, found, location)
 	}
@@ -329,9 +329,9 @@ func TestHostileLocations(t *testing.T) {
 	// Other spellings of what is allowed are.
 	for _, location := range []string{"https://id.example", "https://id.example/", "HTTPS://ID.Example", "https://id.example:443", "https://id.example/tenants/acme"} {
 		asked = 0
-		_, err := c.Discharge(t.Context(), newOrders(t).wallet(t, plain("x", location)))
+		_, err := c.Discharge(soon(t), newOrders(t).wallet(t, plain("x", location)))
 		require.ErrorIs(t, err, io.ErrUnexpectedEOF, location)
-		_, _, err = locator.ThirdParty(t.Context(), location)
+		_, _, err = locator.ThirdParty(soon(t), location)
 		require.ErrorIs(t, err, io.ErrUnexpectedEOF, location)
 		require.Equal(t, 2, asked)
 	}
@@ -373,7 +373,7 @@ func TestHostileInteractions(t *testing.T) {
 			io.WriteString(w, `{"Code":"interaction required","Info":{"InteractionMethods":`+methods+`}}`)
 		}))}, "https://id.example")
 		opened = 0
-		_, err := c.Discharge(t.Context(), newOrders(t).wallet(t, plain("x", "https://id.example")))
+		_, err := c.Discharge(soon(t), newOrders(t).wallet(t, plain("x", "https://id.example")))
 		if want != nil {
 			require.ErrorIs(t, err, want, methods)
 			require.False(t, waited, methods)
@@ -400,7 +400,7 @@ func TestHostileTextAndCookies(t *testing.T) {
 	}))
 	c := newClient(t, dischargehttp.ClientOptions{}, server.URL)
 	for range 2 {
-		_, err := c.Discharge(t.Context(), newOrders(t).wallet(t, plain("x", server.URL)))
+		_, err := c.Discharge(soon(t), newOrders(t).wallet(t, plain("x", server.URL)))
 		var refusal *dischargehttp.Refusal
 		require.ErrorAs(t, err, &refusal)
 		require.Equal(t, "no", refusal.Code)
@@ -444,7 +444,7 @@ func TestHostilePayloads(t *testing.T) {
 					return newMacaroon(t, id, list...), map[string]string{"nested": "its payload", "second": "not its business", "first": "nor this"}
 				})(w, r)
 			}))}, home)
-			_, err := c.Discharge(t.Context(), newOrders(t).wallet(t, plain("first", home), plain("second", home)))
+			_, err := c.Discharge(soon(t), newOrders(t).wallet(t, plain("first", home), plain("second", home)))
 			require.ErrorIs(t, err, row.want)
 			require.Equal(t, row.asked, got)
 		})
@@ -462,7 +462,7 @@ func TestLimitsAreThoseOfTheOptions(t *testing.T) {
 			requests++
 			return newMacaroon(t, id, plain(id+"+", home)), nil
 		}))
-		_, err := newClient(t, options, home).Discharge(t.Context(), newOrders(t).wallet(t, plain("x", home)))
+		_, err := newClient(t, options, home).Discharge(soon(t), newOrders(t).wallet(t, plain("x", home)))
 		require.ErrorIs(t, err, dischargehttp.ErrTooMany)
 		require.Equal(t, want, requests)
 	}
@@ -479,7 +479,7 @@ func TestPayloadsAreToldApart(t *testing.T) {
 	for id, payload := range map[string]string{"ab": "c", "a": "bc", "abc": ""} {
 		payloads := map[string]string{id: payload}
 		primary := newOrders(t).wallet(t, plain(id, home)).Primary()
-		w, err := c.DischargeBakery(t.Context(), dischargehttp.BakeryMacaroon{Macaroon: primary, Payloads: payloads})
+		w, err := c.DischargeBakery(soon(t), dischargehttp.BakeryMacaroon{Macaroon: primary, Payloads: payloads})
 		require.NoError(t, err)
 		require.Equal(t, id, w.Discharges()[0].Identifier())
 		require.Equal(t, map[string]string{id: payload}, payloads)

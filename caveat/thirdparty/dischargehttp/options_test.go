@@ -93,13 +93,13 @@ func TestConstructorsRefuse(t *testing.T) {
 // What nobody made refuses, and does not panic.
 func TestZeroValues(t *testing.T) {
 	var c dischargehttp.Client
-	_, err := c.Discharge(t.Context(), newOrders(t).wallet(t, plain("x", home)))
+	_, err := c.Discharge(soon(t), newOrders(t).wallet(t, plain("x", home)))
 	require.Error(t, err)
-	_, err = c.DischargeBakery(t.Context(), dischargehttp.BakeryMacaroon{})
+	_, err = c.DischargeBakery(soon(t), dischargehttp.BakeryMacaroon{})
 	require.Error(t, err)
 	c.Forget("")
 	var l dischargehttp.Locator
-	_, found, err := l.ThirdParty(t.Context(), home)
+	_, found, err := l.ThirdParty(soon(t), home)
 	require.Error(t, err)
 	require.False(t, found)
 	var s dischargehttp.Service
@@ -114,7 +114,7 @@ func TestZeroValues(t *testing.T) {
 	require.Error(t, err)
 	_, err = f.Redeem(t.Context(), dischargehttp.Pending{}, "x")
 	require.Error(t, err)
-	_, err = newClient(t, dischargehttp.ClientOptions{}, home).Discharge(t.Context(), macaroon.Wallet{})
+	_, err = newClient(t, dischargehttp.ClientOptions{}, home).Discharge(soon(t), macaroon.Wallet{})
 	require.ErrorIs(t, err, macaroon.ErrInvalid)
 	_, err = dischargehttp.BakeryMacaroon{}.MarshalJSON()
 	require.Error(t, err)
@@ -144,7 +144,7 @@ func TestSecretsDoNotPrint(t *testing.T) {
 	c := newClient(t, dischargehttp.ClientOptions{Base: inProcess(h), Identity: as(password), Interactors: []dischargehttp.Interactor{
 		interactor(func(challenge dischargehttp.Challenge) { values = append(values, challenge, &challenge) }),
 	}}, home)
-	_, err = c.Discharge(t.Context(), newOrders(t).wallet(t, plain("x", home)))
+	_, err = c.Discharge(soon(t), newOrders(t).wallet(t, plain("x", home)))
 	require.Error(t, err)
 	require.Len(t, values, 9)
 
@@ -179,7 +179,7 @@ func TestErrorsDoNotTellWhereToWait(t *testing.T) {
 			io.WriteString(w, `{"Code": "interaction required", "Info": {"InteractionMethods": {"poll": {"WaitTokenURL": "/wait?flow=`+secret+`"}}}}`)
 		})).RoundTrip(r)
 	})}, home)
-	_, err := c.Discharge(t.Context(), newOrders(t).wallet(t, plain("x", home)))
+	_, err := c.Discharge(soon(t), newOrders(t).wallet(t, plain("x", home)))
 	require.ErrorContains(t, err, "connection refused")
 	require.NotContains(t, err.Error(), secret)
 }
@@ -250,12 +250,12 @@ func TestOtherInteractions(t *testing.T) {
 	o := newOrders(t)
 	w := o.wallet(t, thirdparty.NewCaveat(s.Party(server.URL), isMember).Attesting("user"))
 	c := newClient(t, dischargehttp.ClientOptions{Interactors: []dischargehttp.Interactor{signer{}}}, server.URL)
-	discharged, err := c.Discharge(t.Context(), w)
+	discharged, err := c.Discharge(soon(t), w)
 	require.NoError(t, err)
 	require.Equal(t, "ann", o.user(t, discharged))
 
 	c = newClient(t, dischargehttp.ClientOptions{Interactors: []dischargehttp.Interactor{signer{wrong: true}}}, server.URL)
-	_, err = c.Discharge(t.Context(), w)
+	_, err = c.Discharge(soon(t), w)
 	var refusal *dischargehttp.Refusal
 	require.ErrorAs(t, err, &refusal)
 	require.Equal(t, "permission denied", refusal.Code)

@@ -44,7 +44,9 @@ func do(h http.Handler, c call) *http.Response {
 	if c.form != nil {
 		body = strings.NewReader(c.form.Encode())
 	}
-	r := httptest.NewRequest(c.method, c.path, body)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	r := httptest.NewRequestWithContext(ctx, c.method, c.path, body)
 	if c.form != nil {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
