@@ -31,7 +31,14 @@ func methodNotAllowed(w http.ResponseWriter, allowed string) {
 
 var errTooManyFailures = errors.New(prefix + "too many requests of this client have failed")
 
-func tooManyFailures(w http.ResponseWriter, wait time.Duration) {
+// limited refuses a client that has to wait, and reports whether it did.
+func (s *Service) limited(w http.ResponseWriter, r *http.Request, client string) bool {
+	wait := s.failures.wait(client, time.Now())
+	if wait == 0 {
+		return false
+	}
+	s.audit(r, Record{Client: client, Err: errTooManyFailures})
 	w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 	write(w, http.StatusTooManyRequests, errorBody{Message: "too many requests have failed"})
+	return true
 }

@@ -67,7 +67,10 @@ func TestLongClients(t *testing.T) {
 
 // Clients that guess where others wait fail too. An address of IPv6 is not one client's alone.
 func TestGuessingIsLimited(t *testing.T) {
-	s := newService(t, afterInteraction, dischargehttp.ServiceOptions{Flows: newFlows(t, "login", dischargehttp.FlowOptions{}), Failures: 2})
+	var told records
+	s := newService(t, afterInteraction, dischargehttp.ServiceOptions{
+		Flows: newFlows(t, "login", dischargehttp.FlowOptions{}), Failures: 2, Audit: told.audit,
+	})
 	guess := func(remote string) int {
 		c := waitAt("/discharge/wait-token", "guess")
 		c.remote = remote
@@ -78,6 +81,9 @@ func TestGuessingIsLimited(t *testing.T) {
 	require.Equal(t, http.StatusTooManyRequests, guess("[2001:db8::3]:1"))
 	require.Equal(t, http.StatusNotFound, guess("[2001:db8:0:1::3]:1"))
 	require.Equal(t, http.StatusNotFound, guess("@"))
+	all := told.all()
+	require.Len(t, all, 5)
+	require.ErrorContains(t, all[2].Err, "too many")
 }
 
 // However many clients there are, what is remembered of them does not grow.

@@ -188,10 +188,7 @@ func (s *Service) publicKey(w http.ResponseWriter, _ *http.Request) {
 
 func (s *Service) discharge(w http.ResponseWriter, r *http.Request) {
 	record := Record{Client: s.client(r)}
-	if wait := s.failures.wait(record.Client, time.Now()); wait > 0 {
-		record.Err = errTooManyFailures
-		s.audit(r, record)
-		tooManyFailures(w, wait)
+	if s.limited(w, r, record.Client) {
 		return
 	}
 	asked, err := s.parse(w, r)

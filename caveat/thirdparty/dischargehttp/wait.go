@@ -44,8 +44,7 @@ func (s *Service) await(w http.ResponseWriter, r *http.Request) *flow {
 		return nil
 	}
 	record := Record{Client: s.client(r)}
-	if left := s.failures.wait(record.Client, time.Now()); left > 0 {
-		tooManyFailures(w, left)
+	if s.limited(w, r, record.Client) {
 		return nil
 	}
 	most := preferredWait(r.Header)
