@@ -136,7 +136,7 @@ func (m *BakeryMacaroon) UnmarshalJSON(data []byte) error {
 	if err != nil {
 		return err
 	}
-	if version != minVersion {
+	if version != 2 {
 		return errors.New(prefix + "macaroon: of another version than what is around it")
 	}
 	read.Macaroon = token
