@@ -61,7 +61,7 @@ func TestRevocationStores(t *testing.T) {
 	revokers(t, func(t *testing.T, open func() revoker) {
 		ctx := t.Context()
 		s, other := open(), open()
-		b, err := other.Changes(ctx, revocation.Cursor{}, time.Hour)
+		b, err := other.Changes(ctx, revocation.Cursor{}, time.Minute)
 		require.NoError(t, err)
 		require.True(t, b.Full)
 		require.Empty(t, b.Changes)
@@ -83,7 +83,7 @@ func TestRevocationStores(t *testing.T) {
 				require.Zero(t, e.Until)
 			}
 		}
-		next, err := other.Changes(ctx, b.To, time.Hour)
+		next, err := other.Changes(ctx, b.To, time.Minute)
 		require.NoError(t, err)
 		require.False(t, next.Full)
 		require.Equal(t, b.To, next.From)
@@ -101,7 +101,7 @@ func TestRevocationStores(t *testing.T) {
 			"far ahead":   {Log: next.To.Log, Seq: 1 << 63},
 			"zero":        {},
 		} {
-			all, err := other.Changes(ctx, cursor, time.Hour)
+			all, err := other.Changes(ctx, cursor, time.Minute)
 			require.NoError(t, err, name)
 			require.True(t, all.Full, name)
 			require.Equal(t, next.To, all.To, name)
@@ -130,7 +130,7 @@ func TestRevocationStores(t *testing.T) {
 		done, cancel := context.WithCancel(ctx)
 		cancel()
 		require.ErrorIs(t, s.Revoke(done, subject, time.Time{}, ""), context.Canceled)
-		_, err = s.Changes(done, next.To, time.Hour)
+		_, err = s.Changes(done, next.To, time.Minute)
 		require.ErrorIs(t, err, context.Canceled)
 		_, err = s.List(done)
 		require.ErrorIs(t, err, context.Canceled)
@@ -155,7 +155,7 @@ func TestRevocationPrunes(t *testing.T) {
 			require.NoError(t, err)
 			return n == 1
 		}, 30*time.Second, 50*time.Millisecond)
-		next, err := s.Changes(ctx, b.To, time.Hour)
+		next, err := s.Changes(ctx, b.To, time.Minute)
 		require.NoError(t, err)
 		require.Equal(t, []revocation.Change{{What: revocation.Key("short"), Removed: true}}, next.Changes)
 	})
@@ -280,7 +280,7 @@ func TestRevocationSQLGap(t *testing.T) {
 		}
 		_, err = db.Exec(`DELETE FROM amaretti_revoked_changes WHERE what = 'key 1'`)
 		require.NoError(t, err)
-		all, err := s.Changes(t.Context(), b.To, time.Hour)
+		all, err := s.Changes(t.Context(), b.To, time.Minute)
 		require.NoError(t, err)
 		require.True(t, all.Full)
 		require.Len(t, all.Changes, 3)
@@ -332,7 +332,7 @@ func TestRevocationSQLLosesItsEnd(t *testing.T) {
 				require.NoError(t, err)
 			}
 			// And it goes on from there.
-			next, err := s.Changes(t.Context(), all.To, time.Hour)
+			next, err := s.Changes(t.Context(), all.To, time.Minute)
 			require.NoError(t, err)
 			require.False(t, next.Full)
 			require.Len(t, next.Changes, len(later))
@@ -353,7 +353,7 @@ func TestRevocationSQLPrunesMany(t *testing.T) {
 		n, err := s.Prune(t.Context())
 		require.NoError(t, err)
 		require.Equal(t, 20000, n)
-		all, err := s.Changes(t.Context(), b.To, time.Hour)
+		all, err := s.Changes(t.Context(), b.To, time.Minute)
 		require.NoError(t, err)
 		require.True(t, all.Full)
 		require.Equal(t, []revocation.Change{{What: revocation.Key("kept")}}, all.Changes)
@@ -363,7 +363,7 @@ func TestRevocationSQLPrunesMany(t *testing.T) {
 		require.NoError(t, err)
 		require.True(t, all.Full, "no change tells one log from the other")
 		require.NoError(t, s.Revoke(t.Context(), revocation.Key("next"), time.Time{}, ""))
-		next, err := s.Changes(t.Context(), all.To, time.Hour)
+		next, err := s.Changes(t.Context(), all.To, time.Minute)
 		require.NoError(t, err)
 		require.False(t, next.Full)
 	})
@@ -395,7 +395,7 @@ func TestRevocationSQLWaitsItsTurn(t *testing.T) {
 		require.Empty(t, fast)
 		require.NoError(t, slow.Commit())
 		require.NoError(t, <-fast)
-		next, err := s.Changes(t.Context(), b.To, time.Hour)
+		next, err := s.Changes(t.Context(), b.To, time.Minute)
 		require.NoError(t, err)
 		require.Equal(t, []revocation.Change{{What: revocation.Key("slow")}, {What: revocation.Key("fast")}}, next.Changes)
 	})
