@@ -208,6 +208,50 @@ func TestRevocationSQLAllOrNothing(t *testing.T) {
 	}
 }
 
+// TestRevocationSQLUnreadable: a row that can't be read is an error, and not one less that is revoked.
+func TestRevocationSQLUnreadable(t *testing.T) {
+	onDatabases(t, func(t *testing.T, server sqlServer) {
+		s, db := server.revocations(t, ""), server.open(t)
+		require.NoError(t, s.Revoke(t.Context(), revocation.Key("k"), time.Time{}, ""))
+		spoil := func(table, column string) {
+			statement := `UPDATE ` + table + ` SET ` + column + ` = 'x'`
+			if server.dialect == sqlstore.PostgreSQL {
+				statement = `ALTER TABLE ` + table + ` ALTER ` + column + ` TYPE text USING 'x'`
+			}
+			_, err := db.Exec(statement)
+			require.NoError(t, err)
+		}
+		spoil("amaretti_revoked", "until")
+		list, err := s.List(t.Context())
+		require.ErrorContains(t, err, "revocation: sql: ")
+		require.Nil(t, list)
+		spoil("amaretti_revoked_changes", "mark")
+		b, err := s.Changes(t.Context(), revocation.Cursor{}, 0)
+		require.ErrorContains(t, err, "revocation: sql: ")
+		require.Zero(t, b)
+	})
+}
+
+// TestRevocationSQLTriesAgain: what failed at first, when there were no tables yet, is done later.
+func TestRevocationSQLTriesAgain(t *testing.T) {
+	onDatabases(t, func(t *testing.T, server sqlServer) {
+		s := server.revocations(t, "")
+		done, cancel := context.WithCancel(t.Context())
+		cancel()
+		for name, call := range map[string]func() error{
+			"changes":  func() error { _, err := s.Changes(done, revocation.Cursor{}, 0); return err },
+			"list":     func() error { _, err := s.List(done); return err },
+			"unrevoke": func() error { _, err := s.Unrevoke(done, revocation.Key("k")); return err },
+			"prune":    func() error { _, err := s.Prune(done); return err },
+		} {
+			err := call()
+			require.ErrorIs(t, err, context.Canceled, name)
+			require.ErrorContains(t, err, "revocation: sql: ", name)
+		}
+		require.NoError(t, s.Revoke(t.Context(), revocation.Key("k"), time.Time{}, ""))
+	})
+}
+
 // TestRevocationCommitFails: what the database does not promise to keep is not revoked.
 func TestRevocationCommitFails(t *testing.T) {
 	server := postgresServer(t)
@@ -275,7 +319,7 @@ func TestRevocationAnswerCut(t *testing.T) {
 		require.Equal(t, 10000, n, name)
 		left.Store(100 << 10)
 		n, err = ask()
-		require.Error(t, err, name)
+		require.ErrorContains(t, err, "revocation: sql: ", name)
 		require.Zero(t, n, name)
 		left.Store(1 << 40)
 	}
