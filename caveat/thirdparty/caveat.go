@@ -82,7 +82,7 @@ func (c Caveat) Attesting(keys ...string) Caveat {
 // condition. Without it the caveat id is sealed with a key that is made for it and forgotten.
 func (c Caveat) From(key PrivateKey) Caveat {
 	if c.err == nil && key.IsZero() {
-		c.err = errPrivateKey
+		c.err = errors.New("from: zero PrivateKey: use GenerateKey or ParsePrivateKey")
 	}
 	c.from = key
 	return c

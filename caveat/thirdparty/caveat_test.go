@@ -167,6 +167,7 @@ func TestBadCaveats(t *testing.T) {
 			rootKey, id, location, err := c.ThirdParty()
 			require.Error(t, err)
 			require.Regexp(t, "^thirdparty: caveat: ", err)
+			require.Equal(t, 1, strings.Count(err.Error(), "thirdparty: "), err)
 			require.Empty(t, rootKey)
 			require.Empty(t, id+location)
 			m, err := rootkey.InMemory().Mint(t.Context(), macaroon.Grant{},
