@@ -1,8 +1,6 @@
 package grpcauth
 
-import (
-	"time"
-)
+import "time"
 
 // watch waits for the end of the handler, or of the token.
 func (s *stream) watch(done <-chan outcome) (outcome, *refused) {
