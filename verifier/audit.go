@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/amaretti-go/amaretti/caveat"
 	"github.com/amaretti-go/amaretti/macaroon"
 )
 
@@ -38,20 +37,21 @@ type Record struct {
 	TokenID    macaroon.TokenID // zero if foreign or not parsed
 	Caveats    []string         // names of the conditions in order, "third-party" for others
 
-	// What was asked for, by the facts of the request; zero where it did not come to them.
+	// What was asked for, by the facts of the request; zero where that is not known.
 	Method   string     // of HTTP, or the full method of gRPC
 	Path     string     // as it was sent: of any length, and perhaps one that caveats take for absent
 	Resource string     // see caveat.Facts
 	ClientIP netip.Addr // see caveat.Facts
 }
 
-func (v *Verifier) audit(ctx context.Context, c macaroon.Credential, operation string, facts *caveat.Facts, verified *Verified, err *Error, start time.Time) {
+func (v *Verifier) audit(ctx context.Context, c macaroon.Credential, asked *Asked, verified *Verified, err *Error, start time.Time) {
 	if v.options.Audit == nil {
 		return
 	}
-	r := Record{Time: start, Operation: operation, Verified: verified, Err: err}
-	if facts != nil {
-		r.Method, r.Path = cmp.Or(facts.Method, facts.GRPCMethod), facts.Path
+	r := Record{Time: start, Verified: verified, Err: err}
+	if asked != nil {
+		facts := &asked.Facts
+		r.Operation, r.Method, r.Path = asked.Operation, cmp.Or(facts.Method, facts.GRPCMethod), facts.Path
 		r.Resource, r.ClientIP = facts.Resource, facts.ClientIP
 	}
 	// What is over a limit is not worth even this work.

@@ -73,7 +73,7 @@ func TestAuditOncePerDecision(t *testing.T) {
 	require.Error(t, err)
 	last()
 
-	refusal := s.Refuse(ctx, read, verifier.NothingPresented, nil)
+	refusal := s.Refuse(ctx, &verifier.Asked{Operation: read}, verifier.NothingPresented, nil)
 	require.Same(t, refusal, last().Err)
 	require.ErrorIs(t, refusal, verifier.ErrUnauthenticated)
 
@@ -152,7 +152,7 @@ func TestInstancesDiffer(t *testing.T) {
 	s := newService(t, verifier.Options{})
 	seen := map[string]bool{}
 	for range 50 {
-		e := s.Refuse(ctx, read, verifier.NothingPresented, nil)
+		e := s.Refuse(ctx, &verifier.Asked{Operation: read}, verifier.NothingPresented, nil)
 		require.NotEmpty(t, e.Instance)
 		require.False(t, seen[e.Instance])
 		seen[e.Instance] = true
@@ -302,7 +302,7 @@ func TestAuditNamesTheOperationOfWhatIsOpen(t *testing.T) {
 		Revocations: revocations(func(verifier.Revocable) (bool, error) { return gone, nil }),
 		Audit:       func(_ context.Context, r verifier.Record) { record = r },
 	})
-	a := must(s.AuthenticateFor(ctx, present(t, s.mint(t)), read))(t)
+	a := must(s.AuthenticateFor(ctx, present(t, s.mint(t)), &verifier.Asked{Operation: read}))(t)
 	gone = true
 	require.ErrorIs(t, a.Reauthenticate(ctx), verifier.ErrRevoked)
 	require.Equal(t, read, record.Operation)
@@ -390,7 +390,7 @@ func TestAuditLogNamesWhoseTokenWasProved(t *testing.T) {
 		})
 	}
 	out.Reset()
-	s.Refuse(ctx, read, verifier.NothingPresented, nil)
+	s.Refuse(ctx, &verifier.Asked{Operation: read}, verifier.NothingPresented, nil)
 	require.Contains(t, out.String(), "level=INFO msg=unauthenticated")
 }
 

@@ -17,7 +17,7 @@ type Authentic struct {
 	proof    atomic.Pointer[proof] // replaced when the source has been asked again
 	kept     atomic.Bool           // whether the cache has been told
 
-	operation string // that was given to AuthenticateFor, for records of what has no other
+	asked Asked // for records of what is not about anything else
 }
 
 // Authenticate decides whether c is authentic: within limits, signed under a root
@@ -26,21 +26,24 @@ type Authentic struct {
 // [Authentic.Check] decides what it allows. For a request whose operation and
 // facts are known, use Verify.
 func (v *Verifier) Authenticate(ctx context.Context, c macaroon.Credential) (*Authentic, error) {
-	return v.AuthenticateFor(ctx, c, "")
+	return v.AuthenticateFor(ctx, c, nil)
 }
 
-// AuthenticateFor is Authenticate where it is known already what the request asks for:
-// operation stands in the audit record of a failure, also in one of
-// [Authentic.Reauthenticate] and [Authentic.Unexpired]. It is for transports.
-func (v *Verifier) AuthenticateFor(ctx context.Context, c macaroon.Credential, operation string) (*Authentic, error) {
+// AuthenticateFor is Authenticate where something is known already of what is asked for: it
+// stands in the audit record of a failure, also in one of [Authentic.Reauthenticate] and
+// [Authentic.Unexpired]. It is for transports.
+func (v *Verifier) AuthenticateFor(ctx context.Context, c macaroon.Credential, asked *Asked) (*Authentic, error) {
 	start := v.Now()
 	now, unstamped := v.stamp(ctx)
 	p := &proof{root: root{at: now}}
 	if refusal := v.prove(ctx, c, start, p, unstamped); refusal != nil {
-		v.audit(ctx, c, operation, nil, nil, refusal, start)
+		v.audit(ctx, c, asked, nil, refusal, start)
 		return nil, refusal
 	}
-	a := &Authentic{verifier: v, operation: operation}
+	a := &Authentic{verifier: v}
+	if asked != nil {
+		a.asked = *asked
+	}
 	a.proof.Store(p)
 	return a, nil
 }
@@ -66,7 +69,7 @@ func (a *Authentic) Check(ctx context.Context, operation string, facts caveat.Fa
 	if err == nil && !a.kept.Swap(true) {
 		v.cache.Value().keep(fresh, verified.expiry, start)
 	}
-	v.audit(ctx, p.credential, operation, &facts, verified, err, start)
+	v.audit(ctx, p.credential, &Asked{operation, facts}, verified, err, start)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +88,7 @@ func (a *Authentic) Unexpired(ctx context.Context) (deadline time.Time, err erro
 	start := v.Now()
 	t, refusal := p.terms(start, v.options.Leeway)
 	if refusal != nil {
-		v.audit(ctx, p.credential, a.operation, nil, nil, refusal, start)
+		v.audit(ctx, p.credential, &a.asked, nil, refusal, start)
 		return time.Time{}, refusal
 	}
 	deadline, _ = deadlineOf(t.expiry, v.options.Leeway)
@@ -102,7 +105,7 @@ func (a *Authentic) Reauthenticate(ctx context.Context) error {
 	}
 	start := v.Now()
 	if _, refusal := a.renew(ctx, p); refusal != nil {
-		v.audit(ctx, p.credential, a.operation, nil, nil, refusal, start)
+		v.audit(ctx, p.credential, &a.asked, nil, refusal, start)
 		return refusal
 	}
 	return nil

@@ -15,6 +15,13 @@ import (
 // What follows is for transports, such as packages httpauth and grpcauth: they turn
 // every error into one answer, whatever the application's code does in between.
 
+// Asked is what a request asks for, as far as it is known, for the audit record of a refusal
+// that comes before any decision on it. Nil says that nothing is known.
+type Asked struct {
+	Operation string
+	Facts     caveat.Facts
+}
+
 // RefusalOf gives the refusal that err is. For any other error, nil too, and for a refusal
 // that was never filled in, it makes one of class undecided, so that they fail closed;
 // made tells that nobody has recorded it yet.

@@ -171,11 +171,11 @@ func (v *Verifier) Now() time.Time {
 // The error is an [*Error] in one of three classes; see [ErrUnauthenticated],
 // [ErrDenied], [ErrUndecided].
 func (v *Verifier) Verify(ctx context.Context, c macaroon.Credential, operation string, facts caveat.Facts) (*Verified, error) {
-	return v.verify(ctx, c, nil, operation, &facts)
+	return v.verify(ctx, c, nil, &Asked{operation, facts})
 }
 
 // verify decides on a credential, which is what was presented if that is not nil.
-func (v *Verifier) verify(ctx context.Context, c macaroon.Credential, t *presented, operation string, facts *caveat.Facts) (*Verified, error) {
+func (v *Verifier) verify(ctx context.Context, c macaroon.Credential, t *presented, asked *Asked) (*Verified, error) {
 	start := v.Now()
 	now, unstamped := v.stamp(ctx) // once, before any answer of the source is looked up or asked for
 	p, refusal := v.recall(ctx, t, now, unstamped)
@@ -185,11 +185,11 @@ func (v *Verifier) verify(ctx context.Context, c macaroon.Credential, t *present
 	}
 	var verified *Verified
 	if refusal == nil {
-		if verified, refusal = v.decide(ctx, p, operation, facts, start); refusal == nil {
+		if verified, refusal = v.decide(ctx, p, asked.Operation, &asked.Facts, start); refusal == nil {
 			v.cache.Value().keep(p, verified.expiry, start)
 		}
 	}
-	v.audit(ctx, c, operation, facts, verified, refusal, start)
+	v.audit(ctx, c, asked, verified, refusal, start)
 	if refusal != nil {
 		return nil, refusal
 	}
@@ -199,29 +199,30 @@ func (v *Verifier) verify(ctx context.Context, c macaroon.Credential, t *present
 // VerifyText is Verify for credential text, such as stands behind "Bearer" in a
 // header.
 func (v *Verifier) VerifyText(ctx context.Context, text, operation string, facts caveat.Facts) (*Verified, error) {
+	asked := Asked{operation, facts}
 	if t := v.cache.Value().presented(text); t != nil {
-		return v.verify(ctx, t.proof.credential, t, operation, &facts)
+		return v.verify(ctx, t.proof.credential, t, &asked)
 	}
-	c, err := v.parse(ctx, text, operation)
+	c, err := v.parse(ctx, text, &asked)
 	if err != nil {
 		return nil, err
 	}
-	return v.verify(ctx, c, nil, operation, &facts)
+	return v.verify(ctx, c, nil, &asked)
 }
 
 // Parse reads credential text under the verifier's limits. Like every refusal, a
-// failure goes to the audit hook; operation is what stands there.
-func (v *Verifier) Parse(ctx context.Context, text, operation string) (macaroon.Credential, error) {
+// failure goes to the audit hook, which is told what was asked for.
+func (v *Verifier) Parse(ctx context.Context, text string, asked *Asked) (macaroon.Credential, error) {
 	if t := v.cache.Value().presented(text); t != nil {
 		return t.proof.credential, nil
 	}
-	return v.parse(ctx, text, operation)
+	return v.parse(ctx, text, asked)
 }
 
-func (v *Verifier) parse(ctx context.Context, text, operation string) (macaroon.Credential, error) {
+func (v *Verifier) parse(ctx context.Context, text string, asked *Asked) (macaroon.Credential, error) {
 	c, err := macaroon.ParseWith(text, v.options.Limits)
 	if err != nil {
-		return macaroon.Credential{}, v.RefuseUnread(ctx, operation, err)
+		return macaroon.Credential{}, v.RefuseUnread(ctx, asked, err)
 	}
 	return c, nil
 }
@@ -234,15 +235,15 @@ func (v *Verifier) Limits() macaroon.Limits { return v.limits }
 
 // Refuse makes the refusal of a request that never became a credential, and tells
 // the audit hook. It is for transports.
-func (v *Verifier) Refuse(ctx context.Context, operation string, reason Reason, cause error) *Error {
+func (v *Verifier) Refuse(ctx context.Context, asked *Asked, reason Reason, cause error) *Error {
 	err := refuse(reason, cause)
-	v.audit(ctx, macaroon.Credential{}, operation, nil, nil, err, v.Now())
+	v.audit(ctx, macaroon.Credential{}, asked, nil, err, v.Now())
 	return err
 }
 
 // RefuseUnread is Refuse for what package macaroon, or legacy, could not read: the
 // reason follows from their error. It is for transports.
-func (v *Verifier) RefuseUnread(ctx context.Context, operation string, err error) *Error {
+func (v *Verifier) RefuseUnread(ctx context.Context, asked *Asked, err error) *Error {
 	reason := Malformed
 	switch {
 	case errors.Is(err, macaroon.ErrNotMacaroon):
@@ -250,5 +251,5 @@ func (v *Verifier) RefuseUnread(ctx context.Context, operation string, err error
 	case errors.Is(err, macaroon.ErrLimit):
 		reason = OverLimit
 	}
-	return v.Refuse(ctx, operation, reason, err)
+	return v.Refuse(ctx, asked, reason, err)
 }

@@ -144,7 +144,7 @@ func (a *bareAmaretti) decide(header string, r request) (string, error) {
 		return "", err
 	}
 	ctx := context.Background()
-	credential, err := a.verifier.Parse(ctx, text, r.operation)
+	credential, err := a.verifier.Parse(ctx, text, nil)
 	if err != nil {
 		return "", err
 	}

@@ -456,3 +456,39 @@ func TestRefusalsNameTheOperation(t *testing.T) {
 		}
 	}
 }
+
+// TestRecordsTellTheCall: every record tells what was called and from where, whatever came of it
+// and whenever the operation was known.
+func TestRecordsTellTheCall(t *testing.T) {
+	const unary, duplex = pb.TestService_UnaryCall_FullMethodName, pb.TestService_FullDuplexCall_FullMethodName
+	extract := func(any) (string, string) { return operation, "" }
+	for name, options := range map[string]grpcauth.Options{
+		"listed":   {},
+		"import":   {Import: true},
+		"lnd":      {LND: true},
+		"forward":  {Forward: true},
+		"asked":    {Operation: func(context.Context, string) string { return operation }},
+		"facts":    {Facts: func(_ context.Context, _ string, f caveat.Facts) caveat.Facts { return f }},
+		"messages": {Operations: table, Messages: map[string]grpcauth.Extractor{unary: extract, duplex: extract}},
+		"panics":   {Facts: func(context.Context, string, caveat.Facts) caveat.Facts { panic(leak) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newService(t, setup{options: options, tcp: true})
+			for what, authorization := range map[string][]string{
+				"nothing": nil, "two": {s.bearer(), s.bearer()}, "a password": {"Basic eDp5"}, "not a token": {"Bearer x"},
+				"too long": {"Bearer " + strings.Repeat("A", 20<<10)}, "a stranger's": {strange(t)},
+				"denied": {s.bearer(caveat.GRPCMethods("/x.Y/Z"))}, "good": {s.bearer()},
+			} {
+				_, _ = s.unary(s.with(authorization...))
+				stream := s.open(s.with(authorization...))
+				_ = exchange(stream, "orders/7")
+				records := s.audited()
+				require.Len(t, records, 2, what)
+				for i, method := range []string{unary, duplex} {
+					require.Equal(t, method, records[i].Method, what)
+					require.Equal(t, "127.0.0.1", records[i].ClientIP.String(), what)
+				}
+			}
+		})
+	}
+}

@@ -47,10 +47,10 @@ type stream struct {
 	forward   context.Context // the same with the token, once something has been decided; nil if it is not to be passed on
 	cancel    context.CancelCauseFunc
 	authentic *verifier.Authentic
-	extract   Extractor // nil if messages are not looked at
-	opening   question  // what the method asks for
-	since     time.Time // when it was opened
-	expires   time.Time // when its token does, which is told only where there is no decision yet; zero: never
+	extract   Extractor      // nil if messages are not looked at
+	opening   verifier.Asked // what the method asks for
+	since     time.Time      // when it was opened
+	expires   time.Time      // when its token does, which is told only where there is no decision yet; zero: never
 
 	verified *atomic.Pointer[verifier.Verified] // the latest decision; nil until there is one
 	refusal  atomic.Pointer[refused]            // why the stream has ended; nil as long as it is open
@@ -58,7 +58,7 @@ type stream struct {
 	changed  <-chan struct{}                    // only for watch: there are new revocations
 
 	mu    sync.Mutex
-	asked question // what was allowed last; before that, what the method asks for
+	asked verifier.Asked // what was allowed last; before that, what the method asks for
 }
 
 // firstMessage is how long a stream may be open without a decision, because its first
@@ -70,13 +70,14 @@ const firstMessage = time.Minute
 // expired.
 func (a *Auth) open(ss grpc.ServerStream, method string) (s *stream, err error) {
 	ctx := ss.Context()
-	operation, _ := a.listed(method)
-	defer a.settle(ctx, &operation, &err)
-	t, err := a.token(ctx, operation)
+	var asked verifier.Asked
+	defer a.settle(ctx, &asked, &err)
+	a.known(ctx, method, &asked)
+	t, err := a.token(ctx, &asked)
 	if err != nil {
 		return nil, err
 	}
-	c, err := a.read(ctx, t, operation)
+	c, err := a.read(ctx, t, &asked)
 	if err != nil {
 		return nil, err
 	}
@@ -90,19 +91,19 @@ func (a *Auth) open(ss grpc.ServerStream, method string) (s *stream, err error) 
 		since:        time.Now(),
 		changed:      a.verifier.RevocationsChanged(), // first, so that no change is missed
 	}
-	if s.authentic, err = a.verifier.AuthenticateFor(ctx, c, operation); err != nil {
+	if s.authentic, err = a.verifier.AuthenticateFor(ctx, c, &asked); err != nil {
 		return nil, err
 	}
-	if s.opening, err = a.ask(ctx, method); err != nil {
+	if err := a.ask(ctx, method, &asked); err != nil {
 		return nil, err
 	}
-	operation, s.asked = s.opening.operation, s.opening
+	s.opening, s.asked = asked, asked
 	if s.extract != nil {
 		if s.expires, err = s.authentic.Unexpired(ctx); err != nil {
 			return nil, err
 		}
 	} else {
-		verified, err := s.authentic.Check(ctx, s.opening.operation, s.opening.facts)
+		verified, err := s.authentic.Check(ctx, asked.Operation, asked.Facts)
 		if err != nil {
 			return nil, err
 		}
@@ -183,34 +184,36 @@ func (s *stream) end(err error) error {
 	return s.over()
 }
 
-// decide decides on what a message asks for, or on q where there is none, and ends the
+// decide decides on what a message asks for, or on asked where there is none, and ends the
 // stream if that is refused.
-func (s *stream) decide(q question, message any) error { return s.end(s.check(q, message)) }
+func (s *stream) decide(asked verifier.Asked, message any) error {
+	return s.end(s.check(asked, message))
+}
 
-func (s *stream) check(q question, message any) (err error) {
-	defer s.auth.settle(s.ctx, &q.operation, &err)
+func (s *stream) check(asked verifier.Asked, message any) (err error) {
+	defer s.auth.settle(s.ctx, &asked, &err)
 	if message != nil {
-		if q, err = s.auth.about(s.ctx, q, s.extract, message); err != nil {
+		if err := s.auth.about(s.ctx, &asked, s.extract, message); err != nil {
 			return err
 		}
 	}
-	verified, err := s.authentic.Check(s.ctx, q.operation, q.facts)
+	verified, err := s.authentic.Check(s.ctx, asked.Operation, asked.Facts)
 	if err != nil {
 		return err
 	}
-	s.allow(q, verified)
+	s.allow(asked, verified)
 	return nil
 }
 
-func (s *stream) allow(q question, verified *verifier.Verified) {
+func (s *stream) allow(asked verifier.Asked, verified *verifier.Verified) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.asked = q
+	s.asked = asked
 	s.verified.Store(verified)
 }
 
 // latest is what was allowed last.
-func (s *stream) latest() question {
+func (s *stream) latest() verifier.Asked {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.asked

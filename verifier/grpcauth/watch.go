@@ -69,14 +69,14 @@ func (s *stream) look() {
 
 // unexpired tells whether the token has not expired, by the verifier's clock.
 func (s *stream) unexpired() (err error) {
-	defer s.auth.settle(s.ctx, &s.opening.operation, &err)
+	defer s.auth.settle(s.ctx, &s.opening, &err)
 	_, err = s.authentic.Unexpired(s.ctx)
 	return err
 }
 
 // renew tells whether the token would still be authenticated.
 func (s *stream) renew() (err error) {
-	defer s.auth.settle(s.ctx, &s.opening.operation, &err)
+	defer s.auth.settle(s.ctx, &s.opening, &err)
 	s.changed = s.auth.verifier.RevocationsChanged() // first, so that no change is missed
 	return s.authentic.Reauthenticate(s.ctx)
 }

@@ -150,7 +150,7 @@ func (a *Auth) Require(operation string, h http.Handler) http.Handler {
 	}
 	mustHandle(h)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a.serve(w, r, request{operation: operation}, h)
+		a.serve(w, r, request{Asked: verifier.Asked{Operation: operation}}, h)
 	})
 }
 
@@ -191,7 +191,7 @@ func mustHandle(h http.Handler) {
 // If a caveat is about the body, Check reads it and replaces r.Body with one that
 // reads the same.
 func (a *Auth) Check(r *http.Request, operation string) (*verifier.Verified, error) {
-	verified, _, refusal := a.decide(r, request{operation: operation})
+	verified, _, refusal := a.decide(r, request{Asked: verifier.Asked{Operation: operation}})
 	if refusal != nil {
 		return nil, refusal
 	}

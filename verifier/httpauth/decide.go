@@ -13,8 +13,8 @@ import (
 // request is what is asked for: an operation that is known beforehand, or one
 // that the application tells from how it routes the request.
 type request struct {
-	operation string
-	routed    bool
+	verifier.Asked
+	routed bool
 }
 
 // decide makes one decision and one audit record. The application's functions are
@@ -30,11 +30,12 @@ func (a *Auth) decide(r *http.Request, asked request) (verified *verifier.Verifi
 			refusal, _ = verifier.RefusalOf(cause)
 		}
 		if refusal != nil {
-			verifier.LogRefusal(ctx, a.options.Log, "httpauth", asked.operation, refusal)
+			verifier.LogRefusal(ctx, a.options.Log, "httpauth", asked.Operation, refusal)
 		}
 	}()
 
-	t, err := a.token(r, asked.operation)
+	asked.Facts = a.facts(r)
+	t, err := a.token(r, &asked.Asked)
 	if err == nil {
 		verified, c, err = a.verify(r, t, &asked)
 	}
@@ -52,14 +53,14 @@ func (a *Auth) verify(r *http.Request, t token, asked *request) (verified *verif
 	direct := !asked.routed && a.options.Facts == nil
 	if direct && t.text != "" && !a.options.Forward {
 		// One that was seen before is known by its text, and not read again.
-		verified, err = a.verifier.VerifyText(ctx, t.text, asked.operation, a.facts(r))
+		verified, err = a.verifier.VerifyText(ctx, t.text, asked.Operation, asked.Facts)
 		return verified, c, err
 	}
-	if c, err = a.read(ctx, t, asked.operation); err != nil {
+	if c, err = a.read(ctx, t, &asked.Asked); err != nil {
 		return nil, c, err
 	}
 	if direct {
-		verified, err = a.verifier.Verify(ctx, c, asked.operation, a.facts(r))
+		verified, err = a.verifier.Verify(ctx, c, asked.Operation, asked.Facts)
 	} else {
 		verified, err = a.decideInSteps(r, c, asked)
 	}
@@ -67,33 +68,31 @@ func (a *Auth) verify(r *http.Request, t token, asked *request) (verified *verif
 }
 
 func (a *Auth) decideInSteps(r *http.Request, c macaroon.Credential, asked *request) (*verifier.Verified, error) {
-	authentic, err := a.verifier.AuthenticateFor(r.Context(), c, asked.operation)
+	authentic, err := a.verifier.AuthenticateFor(r.Context(), c, &asked.Asked)
 	if err != nil {
 		return nil, err
 	}
-	facts, err := a.ask(r, asked)
-	if err != nil {
-		return nil, a.verifier.Refuse(r.Context(), asked.operation, verifier.CheckUndecided, err)
+	if err := a.ask(r, asked); err != nil {
+		return nil, a.verifier.Refuse(r.Context(), &asked.Asked, verifier.CheckUndecided, err)
 	}
-	return authentic.Check(r.Context(), asked.operation, facts)
+	return authentic.Check(r.Context(), asked.Operation, asked.Facts)
 }
 
 // ask has the application say what is asked for. The error is its panic: it is not
 // known what should have been decided.
-func (a *Auth) ask(r *http.Request, asked *request) (facts caveat.Facts, err error) {
+func (a *Auth) ask(r *http.Request, asked *request) (err error) {
 	defer func() {
 		if cause := verifier.PanicError(recover()); cause != nil {
-			facts, err = caveat.Facts{}, cause
+			err = cause
 		}
 	}()
 	if asked.routed {
-		asked.operation = a.operation(r)
+		asked.Operation = a.operation(r)
 	}
-	facts = a.facts(r)
 	if a.options.Facts != nil {
-		facts = a.options.Facts(r, facts)
+		asked.Facts = a.options.Facts(r, asked.Facts)
 	}
-	return facts, nil
+	return nil
 }
 
 // operation asks the application. An empty one, which the verifier denies, is also
@@ -118,7 +117,7 @@ type token struct {
 }
 
 // token finds the one token of a request.
-func (a *Auth) token(r *http.Request, operation string) (t token, err error) {
+func (a *Auth) token(r *http.Request, asked *verifier.Asked) (t token, err error) {
 	ctx := r.Context()
 	text, reason, err := verifier.Authorization(r.Header["Authorization"])
 	values := a.bakery.values(r)
@@ -129,7 +128,7 @@ func (a *Auth) token(r *http.Request, operation string) (t token, err error) {
 	case len(values) == 1 && reason == verifier.NothingPresented:
 		t.credential, err = a.bakery.read(values[0], a.verifier.Limits())
 	case err != nil:
-		return token{}, a.verifier.Refuse(ctx, operation, reason, err)
+		return token{}, a.verifier.Refuse(ctx, asked, reason, err)
 	case a.options.Import:
 		// Our own form is one of those that it reads, under the same limits.
 		t.credential, _, err = legacy.ImportWith([]byte(text), a.verifier.Limits())
@@ -137,15 +136,15 @@ func (a *Auth) token(r *http.Request, operation string) (t token, err error) {
 		t.text = text
 	}
 	if err != nil {
-		return token{}, a.verifier.RefuseUnread(ctx, operation, err)
+		return token{}, a.verifier.RefuseUnread(ctx, asked, err)
 	}
 	return t, nil
 }
 
 // read reads what was not read yet.
-func (a *Auth) read(ctx context.Context, t token, operation string) (macaroon.Credential, error) {
+func (a *Auth) read(ctx context.Context, t token, asked *verifier.Asked) (macaroon.Credential, error) {
 	if t.text == "" {
 		return t.credential, nil
 	}
-	return a.verifier.Parse(ctx, t.text, operation)
+	return a.verifier.Parse(ctx, t.text, asked)
 }

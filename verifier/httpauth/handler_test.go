@@ -480,3 +480,37 @@ func TestWhyThereIsNoOperation(t *testing.T) {
 	}
 	require.Equal(t, bodies[0], bodies[1])
 }
+
+// Every record tells what was asked for and from where, whatever came of it and whenever that was known.
+func TestRecordsTellTheRequest(t *testing.T) {
+	stranger := bearer(t, newService(t, httpauth.Options{}).mint())
+	for name, options := range map[string]httpauth.Options{
+		"plain":    {},
+		"import":   {Import: true},
+		"forward":  {Forward: true},
+		"in steps": {Facts: func(_ *http.Request, f caveat.Facts) caveat.Facts { return f }},
+		"routed":   {Operation: func(*http.Request) string { return operation }},
+		"panics":   {Facts: func(*http.Request, caveat.Facts) caveat.Facts { panic(leak) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newService(t, options)
+			h := s.auth.Require(operation, served("all"))
+			if options.Operation != nil {
+				h = s.auth.Handler(served("all"))
+			}
+			for what, authorization := range map[string][]string{
+				"nothing": nil, "two": {s.bearer(), s.bearer()}, "a password": {"Basic eDp5"}, "not a token": {"Bearer x"},
+				"a stranger's": {stranger}, "denied": {s.bearer(caveat.Path("/stock"))}, "good": {s.bearer()},
+			} {
+				r := httptest.NewRequest("DELETE", "/orders/7?q=1", nil)
+				r.Header["Authorization"] = authorization
+				h.ServeHTTP(httptest.NewRecorder(), r)
+				records := s.audited()
+				require.Len(t, records, 1, what)
+				require.Equal(t, "DELETE", records[0].Method, what)
+				require.Equal(t, "/orders/7", records[0].Path, what)
+				require.Equal(t, "192.0.2.1", records[0].ClientIP.String(), what)
+			}
+		})
+	}
+}
