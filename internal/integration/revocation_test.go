@@ -147,7 +147,7 @@ func TestRevocationPrunes(t *testing.T) {
 		s := open()
 		require.NoError(t, s.Revoke(ctx, revocation.Key("for ever"), time.Time{}, ""))
 		require.NoError(t, s.Revoke(ctx, revocation.Key("long"), time.Now().Add(time.Hour), ""))
-		require.NoError(t, s.Revoke(ctx, revocation.Key("short"), time.Now().Add(10*time.Millisecond), ""))
+		require.NoError(t, s.Revoke(ctx, revocation.Key("short"), time.Now().Add(500*time.Millisecond), ""))
 		b, err := s.Changes(ctx, revocation.Cursor{}, 0)
 		require.NoError(t, err)
 		require.Eventually(t, func() bool {
@@ -165,7 +165,7 @@ func TestRevocationPrunes(t *testing.T) {
 func TestRevocationAgain(t *testing.T) {
 	revokers(t, func(t *testing.T, open func() revoker) {
 		ctx, s := t.Context(), open()
-		require.NoError(t, s.Revoke(ctx, revocation.Key("k"), time.Now().Add(10*time.Millisecond), "lost"))
+		require.NoError(t, s.Revoke(ctx, revocation.Key("k"), time.Now().Add(time.Hour), "lost"))
 		require.NoError(t, s.Revoke(ctx, revocation.Key("k"), time.Time{}, "stolen"))
 		list, err := s.List(ctx)
 		require.NoError(t, err)
