@@ -465,6 +465,7 @@ func TestTrailerTellsWhatWasNotServed(t *testing.T) {
 		"denied":               {call(narrow), narrow},
 		"unauthenticated":      {call(strange), strange},
 		"not a token":          {call("Bearer x"), ""},
+		"perhaps one":          {call("Bearer AgADc2VjcmV0"), ""},
 		"not a token's":        {call("Bearer x,y"), ""},
 		"a password":           {call("Basic eDp5"), ""},
 		"nothing":              {call(), ""},

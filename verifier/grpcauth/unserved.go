@@ -30,7 +30,7 @@ func (a *Auth) unserved(ctx context.Context, err error) metadata.MD {
 	}
 	refusal, _ := verifier.RefusalOf(err)
 	switch refusal.Reason {
-	case verifier.NothingPresented, verifier.InvalidRequest, verifier.OverLimit, verifier.NotMacaroon:
+	case verifier.NothingPresented, verifier.InvalidRequest, verifier.OverLimit, verifier.NotMacaroon, verifier.Malformed:
 		return nil
 	}
 	return metadata.Pairs(unservedKey, digestOf(refusal.Instance, values[0]), timeKey, a.verifier.Now().UTC().Format(time.RFC3339))
