@@ -249,7 +249,7 @@ func TestMatches(t *testing.T) {
 
 // A short run goes all the way: every cell measured, every form of the report written.
 func TestRunAndReport(t *testing.T) {
-	cells, err := newCells(soon, 10_000)
+	cells, err := newCells(soon, sizes{requests: 1_000, revocations: 10_000})
 	require.NoError(t, err)
 	few := cells[:0]
 	for _, c := range cells {

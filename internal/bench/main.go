@@ -47,7 +47,7 @@ func main() {
 }
 
 func compare(asJSON bool, chart string, budget time.Duration) error {
-	cells, err := newCells(time.Now().Add(time.Hour).Truncate(time.Second), 100_000)
+	cells, err := newCells(time.Now().Add(time.Hour).Truncate(time.Second), sizes{requests: 100_000, revocations: 1_000_000})
 	if err != nil {
 		return err
 	}

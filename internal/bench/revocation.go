@@ -18,13 +18,10 @@ import (
 // revoked, by all that it can be revoked by. Nothing revokes it, of a million revocations of every kind.
 const revocationsWork = "revocations"
 
-const (
-	revoked = 1_000_000
-	asking  = 1 << 8 // how many tokens are asked about, in no order
-)
+const asking = 1 << 8 // how many tokens are asked about, in no order
 
-// newRevocationsCell makes the list, and the cell that asks it.
-func newRevocationsCell(expiry time.Time) (*cell, error) {
+// newRevocationsCell makes a list of so many, and the cell that asks it.
+func newRevocationsCell(expiry time.Time, revoked int) (*cell, error) {
 	list, err := revocation.NewList(manyRevoked(revoked), time.Hour, revocation.Options{})
 	if err != nil {
 		return nil, err

@@ -45,9 +45,14 @@ var (
 	caveats = []int{1, 5, 10, 50}
 )
 
-// newCells sets up every contender for every size and every work that it can do, and does each once; the replay
-// with so many requests.
-func newCells(expiry time.Time, requests int) ([]*cell, error) {
+// sizes are how much is looked at beforehand, in works where that matters.
+type sizes struct {
+	requests    int // of the replay
+	revocations int // that there are
+}
+
+// newCells sets up every contender for every number of caveats and every work that it can do, and does each once.
+func newCells(expiry time.Time, s sizes) ([]*cell, error) {
 	var cells []*cell
 	for _, n := range caveats {
 		for _, e := range entries() {
@@ -55,7 +60,7 @@ func newCells(expiry time.Time, requests int) ([]*cell, error) {
 			if err != nil {
 				return nil, fmt.Errorf("bench: %s: %w", e.name, err)
 			}
-			ops, err := newOps(c, requests)
+			ops, err := newOps(c, s.requests)
 			if err != nil {
 				return nil, fmt.Errorf("bench: %s with %d caveats: %w", e.name, n, err)
 			}
@@ -68,14 +73,14 @@ func newCells(expiry time.Time, requests int) ([]*cell, error) {
 					return nil, fmt.Errorf("bench: %s with %d caveats: %s: %w", e.name, n, work, err)
 				}
 				made := &cell{work: work, caveats: n, who: e.name, op: op}
-				if s, ok := c.(specialist); ok && work == "replay" {
-					made.hitRate = s.hitRate
+				if special, ok := c.(specialist); ok && work == "replay" {
+					made.hitRate = special.hitRate
 				}
 				cells = append(cells, made)
 			}
 		}
 	}
-	revocations, err := newRevocationsCell(expiry)
+	revocations, err := newRevocationsCell(expiry, s.revocations)
 	if err != nil {
 		return nil, fmt.Errorf("bench: revocations: %w", err)
 	}
