@@ -302,10 +302,11 @@ func TestAuditNamesTheOperationOfWhatIsOpen(t *testing.T) {
 		Revocations: revocations(func(verifier.Revocable) (bool, error) { return gone, nil }),
 		Audit:       func(_ context.Context, r verifier.Record) { record = r },
 	})
-	a := must(s.AuthenticateFor(ctx, present(t, s.mint(t)), &verifier.Asked{Operation: read}))(t)
+	a := must(s.AuthenticateFor(ctx, present(t, s.mint(t)), &verifier.Asked{Operation: read, Facts: caveat.Facts{GRPCMethod: "/a.B/C"}}))(t)
 	gone = true
 	require.ErrorIs(t, a.Reauthenticate(ctx), verifier.ErrRevoked)
 	require.Equal(t, read, record.Operation)
+	require.Equal(t, "/a.B/C", record.Method)
 	record = verifier.Record{}
 	now = now.Add(100 * time.Hour)
 	_, err := a.Unexpired(ctx)
@@ -327,6 +328,16 @@ func TestAuditLogOfWhoeverHasLeft(t *testing.T) {
 		require.ErrorIs(t, err, verifier.ErrUndecided)
 		require.Contains(t, out.String(), "level="+level+" msg=undecided")
 	}
+	// What failed before that is an error all the same.
+	out.Reset()
+	leaving, cancel := context.WithCancel(ctx)
+	s = newService(t, verifier.Options{
+		Revocations: revocations(func(verifier.Revocable) (bool, error) { cancel(); return false, errors.New("stale") }),
+		Audit:       verifier.AuditLog(slog.New(slog.NewTextHandler(&out, nil))),
+	})
+	_, err := s.Verify(leaving, present(t, s.mint(t)), read, noFacts)
+	require.ErrorIs(t, err, verifier.ErrUndecided)
+	require.Contains(t, out.String(), "level=ERROR msg=undecided")
 }
 
 // Nobody's logger is everybody's, as in the other packages.
@@ -389,6 +400,11 @@ func TestAuditLogNamesWhoseTokenWasProved(t *testing.T) {
 			require.Equal(t, row.named, strings.Contains(out.String(), " subject=billing"), out.String())
 		})
 	}
+	// Of what else was presented, not all is authentic.
+	out.Reset()
+	_, err := s.Verify(ctx, unbound(t, s.mint(t, thirdParty("a")), discharge(t, "b")), read, noFacts)
+	refused(t, verifier.MissingDischarge, nil, err)
+	require.NotContains(t, out.String(), "subject")
 	out.Reset()
 	s.Refuse(ctx, &verifier.Asked{Operation: read}, verifier.NothingPresented, nil)
 	require.Contains(t, out.String(), "level=INFO msg=unauthenticated")

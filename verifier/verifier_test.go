@@ -329,6 +329,16 @@ func TestLongTextIsNotRemembered(t *testing.T) {
 	refused(t, verifier.OverLimit, verified, err)
 }
 
+// Where there is no path, none can be read in several ways.
+func TestWhyThereIsNoOperation(t *testing.T) {
+	s := newService(t, verifier.Options{})
+	for path, detail := range map[string]string{"": "a handler, method or message without one", "/7": "without one", "/..": "the path can be read"} {
+		_, err := s.Verify(ctx, present(t, s.mint(t)), "", caveat.Facts{GRPCMethod: "/a.B/C", Path: path})
+		refusal, _ := verifier.RefusalOf(err)
+		require.Contains(t, refusal.Detail(), detail, path)
+	}
+}
+
 func TestUndecided(t *testing.T) {
 	source := newFakeSource()
 	failing := caveat.Define("store", caveat.Text, func(ctx context.Context, _ *caveat.Request, want string) error {

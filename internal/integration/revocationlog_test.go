@@ -27,7 +27,7 @@ const keptChanges = 1 << 14
 // that slow: in SQLite, which is Go, unless all is to be tested at full size.
 func (s sqlServer) skipMany(t *testing.T) {
 	if s.dialect == sqlstore.SQLite && os.Getenv("AMARETTI_LONG") == "" {
-		t.Skip("set AMARETTI_LONG")
+		t.Skip("slow in SQLite under the race detector: set AMARETTI_LONG")
 	}
 }
 
