@@ -162,7 +162,10 @@ func run(cells []*cell, budget time.Duration) ([]result, error) {
 		}
 	}
 	for round := 0; round < 3 || time.Now().Before(end); round++ {
-		for _, c := range cells {
+		for i, c := range cells {
+			if i == 0 || !c.comparedWith(cells[i-1]) {
+				runtime.GC() // nobody pays for what others left
+			}
 			if err := c.measure(); err != nil {
 				return nil, err
 			}
@@ -232,12 +235,16 @@ func (c *cell) calibrate() error {
 	return nil
 }
 
+// comparedWith tells whether two cells do the same work.
+func (c *cell) comparedWith(other *cell) bool {
+	return c.work == other.work && c.caveats == other.caveats
+}
+
 // measure runs one batch alone, and one on each core at once.
 func (c *cell) measure() error {
 	if err := c.alone(); err != nil {
 		return err
 	}
-	runtime.GC()
 	cores := runtime.GOMAXPROCS(0)
 	errs := make([]error, cores)
 	var all sync.WaitGroup
@@ -254,8 +261,7 @@ func (c *cell) alone() error {
 	if c.turns {
 		return nil
 	}
-	runtime.GC()                                      // nobody pays for what another left
-	if _, err := c.times(1 + c.batch/4); err != nil { // nor for the caches that it filled
+	if _, err := c.times(1 + c.batch/4); err != nil { // nobody pays for the caches that another filled
 		return err
 	}
 	if c.rival != nil {
