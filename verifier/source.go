@@ -89,18 +89,18 @@ func InsecureFixedKey(rootKey []byte, grant ForeignGrant) (ForeignSource, error)
 		return nil, fmt.Errorf("verifier: fixed key: %w", err)
 	}
 	grant.Operations = slices.Clone(grant.Operations)
-	return &fixedKey{redact.Hide(chain.NewKey(chain.DeriveKey(rootKey))), grant}, nil
+	return &fixedKey{redact.Hide(chain.DeriveKey(rootKey)), grant}, nil
 }
 
 type fixedKey struct {
-	derived redact.Box[chain.Key]
+	derived redact.Box[[chain.Size]byte]
 	grant   ForeignGrant
 }
 
 func (k *fixedKey) ForeignRootSignature(_ context.Context, identifier string) (sig [32]byte, grant ForeignGrant, found bool, err error) {
 	grant = k.grant
 	grant.Operations = slices.Clone(grant.Operations) // the caller's
-	return k.derived.Value().Root(identifier), grant, true, nil
+	return new(chain.Hasher).Root(k.derived.Value(), identifier), grant, true, nil
 }
 
 // Epoch never changes, since the key does not.
@@ -125,6 +125,5 @@ func (lookup keyFunc) ForeignRootSignature(ctx context.Context, identifier strin
 		return sig, ForeignGrant{}, false, fmt.Errorf("verifier: root key: want at least %d bytes", minForeignKey)
 	}
 	derived := chain.DeriveKey(rootKey)
-	var h chain.Hasher
-	return h.Root(&derived, identifier), grant, true, nil
+	return new(chain.Hasher).Root(&derived, identifier), grant, true, nil
 }

@@ -35,8 +35,9 @@ func DeriveKey(rootKey []byte) (key [Size]byte) {
 }
 
 const (
-	smallMessage = 183     // most conditions fit: no allocation, little to clear
-	largeMessage = 4 << 10 // the default limit of a condition: one allocation for the rest
+	blockSize    = sha256.BlockSize // RFC 2104's B
+	smallMessage = 183              // most conditions fit: no allocation, little to clear
+	largeMessage = 4 << 10          // the default limit of a condition: one allocation for the rest
 )
 
 // A Hasher computes links. It owns the scratch space that they need, so that a
@@ -50,9 +51,9 @@ const (
 // there is no state worth keeping between links, and crypto/hmac, which is built
 // for long-lived keys, would spend more on its set-up than on hashing.
 type Hasher struct {
-	small [blockSize + smallMessage + minPadding]byte
-	outer [2 * blockSize]byte // room for a block, a sum and the padding
-	large []byte
+	small [blockSize + smallMessage + minPadding]byte // a block for the key, and a message behind it
+	large []byte                                      // the same for longer messages
+	outer [2 * blockSize]byte                         // a block for the key, and the sum of the above
 	links int
 }
 
@@ -88,48 +89,37 @@ func (h *Hasher) Bind(primary, discharge *[Size]byte) {
 }
 
 func (h *Hasher) mac(out, key *[Size]byte, message string) {
-	room, n := h.behindBlock(message)
-	h.sum(out, key, room, n)
-}
-
-// behindBlock puts a message behind a block for the key, where there is room for the padding
-// as well. It ends at n.
-func (h *Hasher) behindBlock(message string) (room []byte, n int) {
-	room, n = h.small[:], blockSize+len(message)
-	if size := padded(n); size > len(room) {
-		if size > len(h.large) {
-			h.large = make([]byte, max(size, padded(blockSize+largeMessage)))
-		}
-		room = h.large
-	}
-	copy(room[blockSize:], message)
-	return room, n
+	inner := h.scratch(blockSize + len(message))
+	copy(inner[blockSize:], message)
+	h.sum(out, key, inner)
 }
 
 func (h *Hasher) macPair(out, key, a, b *[Size]byte) {
-	room := h.small[:]
-	copy(room[blockSize:], a[:])
-	copy(room[blockSize+Size:], b[:])
-	h.sum(out, key, room, blockSize+2*Size)
+	inner := h.scratch(blockSize + 2*Size)
+	copy(inner[blockSize:], a[:])
+	copy(inner[blockSize+Size:], b[:])
+	h.sum(out, key, inner)
 }
 
-// sum completes an HMAC, given room where the message ends at n, behind a block for the
-// key, with as much behind it as padding takes. out may be key. It is what sumApart does,
-// in less time where it can be.
-func (h *Hasher) sum(out, key *[Size]byte, room []byte, n int) {
-	h.links++
-	mask((*[blockSize]byte)(room), key, innerMask)
-	mask((*[blockSize]byte)(h.outer[:]), key, outerMask)
-	if !sumOfSum(out, nil, pad(room, n), pad(h.outer[:], blockSize+Size)) {
-		h.sumApart(out, room, n)
+// scratch gives so many bytes, with room behind them for their padding.
+func (h *Hasher) scratch(n int) []byte {
+	size := padded(n)
+	if size <= len(h.small) {
+		return h.small[:n]
 	}
+	if size > len(h.large) {
+		h.large = make([]byte, max(size, padded(blockSize+largeMessage)))
+	}
+	return h.large[:n]
 }
 
-// sumApart is RFC 2104 by two calls of Sum256, with both blocks masked. No toolchain lacks
-// what it needs.
-func (h *Hasher) sumApart(out *[Size]byte, room []byte, n int) {
-	*(*[Size]byte)(h.outer[blockSize:]) = sha256.Sum256(room[:n])
-	*out = sha256.Sum256(h.outer[:blockSize+Size])
+// sum completes an HMAC, given a message behind a block for the key. out may be key.
+func (h *Hasher) sum(out, key *[Size]byte, inner []byte) {
+	h.links++
+	mask((*[blockSize]byte)(inner), key, innerMask)
+	mask((*[blockSize]byte)(h.outer[:]), key, outerMask)
+	*(*[Size]byte)(h.outer[blockSize:]) = sum256(inner)
+	*out = sum256(h.outer[:blockSize+Size])
 }
 
 // What RFC 2104 fills its two blocks with.

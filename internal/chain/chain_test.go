@@ -130,21 +130,15 @@ func TestLinksAreDistinct(t *testing.T) {
 }
 
 // Each length has its own padding, and one hasher computes all: what a longer condition
-// leaves in the scratch space must not show in a shorter one. That also holds where each sum
-// is computed apart from the other, and the result replaces the key.
+// leaves in the scratch space must not show in a shorter one.
 func TestEveryLength(t *testing.T) {
-	var h, apart chain.Hasher
+	var h chain.Hasher
 	key, text := [chain.Size]byte{1}, strings.Repeat("\xff", 4500)
-	ready := chain.NewKey(key)
 	for n := range 4500 {
 		for _, n := range []int{n, 4499 - n} {
 			sig := key
 			h.FirstParty(&sig, text[:n])
 			require.Equal(t, slow(key, text[:n]), sig, n)
-			require.Equal(t, sig, ready.Root(text[:n]), n)
-			own := key
-			chain.SumApart(&apart, &own, &own, text[:n])
-			require.Equal(t, sig, own, n)
 		}
 	}
 }
@@ -155,13 +149,13 @@ func TestReadState(t *testing.T) {
 	h.Write(make([]byte, 128))
 	state, err := h.(encoding.BinaryMarshaler).MarshalBinary()
 	require.NoError(t, err)
-	var sum [chain.Size]byte
-	require.True(t, chain.ReadState(&sum, state, 128), "crypto/sha256 has changed: links fall back on Sum256")
+	sum, ok := chain.ReadState(state, 128)
+	require.True(t, ok, "crypto/sha256 has changed: links fall back on Sum256")
 	require.NotZero(t, sum)
 	refused := func(state []byte, hashed int) {
 		t.Helper()
-		var sum [chain.Size]byte
-		require.False(t, chain.ReadState(&sum, state, hashed))
+		sum, ok := chain.ReadState(state, hashed)
+		require.False(t, ok)
 		require.Zero(t, sum)
 	}
 	refused(state, 64)
@@ -172,33 +166,6 @@ func TestReadState(t *testing.T) {
 		other := bytes.Clone(state)
 		other[i] ^= 1
 		refused(other, 128)
-	}
-}
-
-func TestStatesAreRead(t *testing.T) {
-	inner := sha256.Sum256(append(make([]byte, 64), "inner"...))
-	want := sha256.Sum256(append(make([]byte, 64), inner[:]...))
-	sum, ok := chain.SumOfSum(nil, "inner")
-	require.True(t, ok)
-	require.Equal(t, want, sum)
-
-	key := chain.NewKey([chain.Size]byte{5})
-	sum, ok = chain.SumOfSum(&key, "inner")
-	require.True(t, ok)
-	require.Equal(t, slow([chain.Size]byte{5}, "inner"), sum)
-
-	key = chain.KeyWithoutStates([chain.Size]byte{5})
-	_, ok = chain.SumOfSum(&key, "inner")
-	require.False(t, ok)
-}
-
-// A key whose states can't be read signs all the same.
-func TestKeyWithoutStates(t *testing.T) {
-	derived := [chain.Size]byte{5}
-	ready, unready := chain.NewKey(derived), chain.KeyWithoutStates(derived)
-	require.NotEqual(t, ready, unready)
-	for _, identifier := range []string{"", "identifier", strings.Repeat("i", 5000)} {
-		require.Equal(t, slow(derived, identifier), unready.Root(identifier))
 	}
 }
 
@@ -225,8 +192,6 @@ func FuzzLinks(f *testing.F) {
 
 		sig := h.Root(&derived, identifier)
 		require.Equal(t, slow(derived, identifier), sig)
-		ready := chain.NewKey(derived)
-		require.Equal(t, sig, ready.Root(identifier))
 
 		first := sig
 		h.FirstParty(&first, condition)

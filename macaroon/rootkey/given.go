@@ -77,7 +77,7 @@ func givenKey(material []byte, now time.Time) (*key, error) {
 		created:  now,
 		mints:    ever,
 		material: redact.New[[materialSize]byte](), // which is for stores
-		derived:  redact.Hide(chain.NewKey(derived)),
+		derived:  redact.Hide(derived),
 	}, nil
 }
 

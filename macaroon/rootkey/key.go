@@ -64,7 +64,7 @@ type key struct {
 	id, label                      string
 	created, mints, stops, retires time.Time // UTC, no monotonic reading; the last two may be zero
 	material                       redact.Box[[materialSize]byte]
-	derived                        redact.Box[chain.Key]
+	derived                        redact.Box[[chain.Size]byte]
 }
 
 const materialSize = 32
@@ -81,7 +81,7 @@ func newKey(created, mints time.Time) *key {
 		created:  created,
 		mints:    mints,
 		material: material,
-		derived:  redact.Hide(chain.NewKey(chain.DeriveKey(material.Value()[:]))),
+		derived:  redact.Hide(chain.DeriveKey(material.Value()[:])),
 	}
 }
 

@@ -25,9 +25,9 @@ type Keyring struct {
 type ring struct {
 	store   guarded
 	options Options
-	decoy   redact.Box[chain.Key] // what unknown keys cost, nobody's
-	writing chan struct{}         // has room for one writer of this process
-	minded  atomic.Bool           // somebody sees to rotation, or has been told that nobody does
+	decoy   redact.Box[[chain.Size]byte] // what unknown keys cost, nobody's
+	writing chan struct{}                // has room for one writer of this process
+	minded  atomic.Bool                  // somebody sees to rotation, or has been told that nobody does
 	reading
 }
 
@@ -67,7 +67,7 @@ func newRing(store Store, options Options) *ring {
 	return &ring{
 		store:   guarded{store},
 		options: options,
-		decoy:   redact.Hide(chain.NewKey(nobodys)),
+		decoy:   redact.Hide(nobodys),
 		writing: make(chan struct{}, 1),
 		reading: reading{base: time.Now(), wall: time.Now, asked: -options.RefreshEvery},
 	}
@@ -105,14 +105,14 @@ func (k *Keyring) RootSignature(ctx context.Context, identifier string) (sig [32
 			derived, found = box, true
 		}
 	}
-	if sig = derived.Value().Root(identifier); !found {
+	if sig = new(chain.Hasher).Root(derived.Value(), identifier); !found {
 		return [chain.Size]byte{}, false, nil
 	}
 	return sig, true, nil
 }
 
 // derived gives what a key derives, if it is one that verifies.
-func (r *ring) derived(ctx context.Context, keyID string) (box redact.Box[chain.Key], known bool, err error) {
+func (r *ring) derived(ctx context.Context, keyID string) (box redact.Box[[chain.Size]byte], known bool, err error) {
 	arrived := r.begun.Load()
 	v, err := r.current(ctx)
 	if err != nil {

@@ -55,7 +55,7 @@ func (k *Keyring) Mint(ctx context.Context, grant macaroon.Grant, caveats ...mac
 // RootSignature makes one key a source, so that a whole mint rests on what was looked up once:
 // the keyring might not know the key any more when it is asked again.
 func (k *key) RootSignature(_ context.Context, identifier string) (sig [chain.Size]byte, found bool, err error) {
-	return k.derived.Value().Root(identifier), true, nil
+	return new(chain.Hasher).Root(k.derived.Value(), identifier), true, nil
 }
 
 // mintRules is what whoever mints holds to, wherever the key is.

@@ -40,9 +40,9 @@ type reading struct {
 type view struct {
 	set *keySet
 	moment
-	verify  map[string]redact.Box[chain.Key] // by id, of the keys that are not retired
-	read    time.Duration                    // when the read that gave the set began
-	turns   time.Duration                    // when a state may change
+	verify  map[string]redact.Box[[chain.Size]byte] // by id, of the keys that are not retired
+	read    time.Duration                           // when the read that gave the set began
+	turns   time.Duration                           // when a state may change
 	until   time.Duration
 	epoch   uint64
 	overdue bool // nobody is served before the store has been read
@@ -142,7 +142,7 @@ func (r *ring) look(s *keySet, read time.Duration) {
 	if !v.changes.IsZero() {
 		v.turns = later(now, v.changes.Sub(wall))
 	}
-	v.verify = make(map[string]redact.Box[chain.Key], len(s.keys))
+	v.verify = make(map[string]redact.Box[[chain.Size]byte], len(s.keys))
 	for i, k := range s.keys {
 		if v.states[i] != Retired {
 			v.verify[k.id] = k.derived

@@ -60,7 +60,7 @@ func decodeKey(id string, text []byte) (*key, error) {
 	if again, err := k.encode(); err != nil || !bytes.Equal(again, text) {
 		return nil, errRecord
 	}
-	k.derived = redact.Hide(chain.NewKey(chain.DeriveKey(material)))
+	k.derived = redact.Hide(chain.DeriveKey(material))
 	return k, nil
 }
 
