@@ -177,11 +177,7 @@ func (v *Verifier) Verify(ctx context.Context, c macaroon.Credential, operation 
 // verify decides on a credential, which is what was presented if that is not nil.
 func (v *Verifier) verify(ctx context.Context, c macaroon.Credential, t *presented, asked *Asked) (*Verified, error) {
 	start := v.Now()
-	var now stamp // nothing is kept without a cache
-	var unstamped *Error
-	if v.cache.Value() != nil {
-		now, unstamped = v.stamp(ctx) // once, before any answer of the source is looked up or asked for
-	}
+	now, unstamped := v.stamp(ctx) // once, before any answer of the source is looked up or asked for
 	p, refusal := v.recall(ctx, t, now, unstamped)
 	if p == nil {
 		p = &proof{root: root{at: now}} // on the stack: it goes no further than this

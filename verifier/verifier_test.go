@@ -600,19 +600,23 @@ func TestContextEndsInTheSource(t *testing.T) {
 	require.Equal(t, 1, asked, "nobody is asked for who has gone")
 }
 
-// A source whose epoch can't be read decides nothing, warm or not.
+// A source whose epoch can't be read decides nothing, warm or not, and also where nothing is kept.
 func TestEpochFails(t *testing.T) {
-	source := withEpoch{newFakeSource()}
-	v := must(verifier.New(source, "orders", verifier.Options{}))(t)
-	c := present(t, mintFrom(t, source))
-	a := must(v.Authenticate(ctx, c))(t)
-	source.broken.Store(true)
-	asked := source.asked.Load()
-	verified, err := a.Check(ctx, read, caveat.Facts{})
-	refused(t, verifier.SourceFailed, verified, err)
-	verified, err = v.Verify(ctx, c, read, caveat.Facts{})
-	refused(t, verifier.SourceFailed, verified, err)
-	require.Equal(t, asked, source.asked.Load())
+	for _, cacheBytes := range []int{0, -1} {
+		source := withEpoch{newFakeSource()}
+		v := must(verifier.New(source, "orders", verifier.Options{CacheBytes: cacheBytes}))(t)
+		c := present(t, mintFrom(t, source))
+		a := must(v.Authenticate(ctx, c))(t)
+		source.broken.Store(true)
+		asked := source.asked.Load()
+		verified, err := a.Check(ctx, read, noFacts)
+		refused(t, verifier.SourceFailed, verified, err)
+		verified, err = v.Verify(ctx, c, read, noFacts)
+		refused(t, verifier.SourceFailed, verified, err)
+		_, err = v.Authenticate(ctx, c)
+		refused(t, verifier.SourceFailed, nil, err)
+		require.Equal(t, asked, source.asked.Load())
+	}
 }
 
 func TestConcurrentUse(t *testing.T) {
