@@ -103,8 +103,8 @@ const (
 // that share a log. What "token" says, or "foreign", which is the SHA-256 of the identifier of
 // a foreign one, is the same in the logs of all services that a token and what was narrowed
 // from it went through. These, "key" and "subject" are what package revocation's Parse reads behind
-// the same words. A nil logger is slog.Default, as it is in each
-// decision.
+// the same words, and so is what the detail of a refusal says behind "revoked: ". A nil logger
+// is slog.Default, as it is in each decision.
 func AuditLog(logger *slog.Logger) func(context.Context, Record) {
 	return func(ctx context.Context, r Record) {
 		level, decision := slog.LevelInfo, "allowed"

@@ -159,7 +159,8 @@ type Error struct {
 	Macaroon, Caveat int
 
 	// Cause is the error behind it, if any. It is for logs: it may quote the
-	// condition. It never holds a signature or key.
+	// condition. It never holds a signature or key. Of a revoked token its text is what
+	// was revoked, if [Options.Revocations] tells: package revocation's Parse reads it.
 	Cause error
 
 	// Missing lists the caveats to discharge, if that is the reason and all that

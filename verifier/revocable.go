@@ -1,6 +1,7 @@
 package verifier
 
 import (
+	"errors"
 	"fmt"
 	"iter"
 	"strings"
@@ -24,6 +25,15 @@ import (
 //
 // tells when its answers may have changed; see [Verifier.RevocationsChanged]. The channel
 // is closed at the next change after the call. It must return at once.
+//
+// And one that has the method
+//
+//	RevokedAs(t Revocable) string
+//
+// names, for the log, what was revoked that a token falls under: "subject billing", for example. It
+// is asked only after Revoked said that the token is revoked, and decides nothing. Its text
+// becomes the cause of the refusal, which no peer sees. It is empty if that can't be told: what was
+// revoked a moment ago may be so no more. Whatever wraps another has to pass both methods on.
 type Revocations interface {
 	Revoked(t Revocable) (bool, error)
 }
@@ -107,18 +117,37 @@ func (v *Verifier) unrevoked(p *proof) (refusal *Error) {
 			refusal = refuse(RevocationUnknown, fmt.Errorf("verifier: revocations panicked with a %T", value))
 		}
 	}()
-	revoked, err := v.options.Revocations.Revoked(Revocable{
+	t := Revocable{
 		KeyID:    p.identifier.KeyID,
 		TokenID:  p.identifier.TokenID,
 		Subject:  p.identifier.Subject,
 		IssuedAt: p.identifier.IssuedAt,
 		view:     p.credential.Inspect(),
-	})
+	}
+	revoked, err := v.options.Revocations.Revoked(t)
 	switch {
 	case err != nil:
 		return refuse(RevocationUnknown, err)
 	case revoked:
-		return refuse(Revoked, nil)
+		return refuse(Revoked, v.revokedAs(t))
+	}
+	return nil
+}
+
+// revokedAs asks, for the log, what a revoked token falls under. The decision is made: a panic
+// here does not undo it.
+func (v *Verifier) revokedAs(t Revocable) (cause error) {
+	r, tells := v.options.Revocations.(interface{ RevokedAs(t Revocable) string })
+	if !tells {
+		return nil
+	}
+	defer func() {
+		if value := recover(); value != nil {
+			cause = fmt.Errorf("verifier: revocations panicked with a %T", value)
+		}
+	}()
+	if what := r.RevokedAs(t); what != "" {
+		return errors.New(what)
 	}
 	return nil
 }

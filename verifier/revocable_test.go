@@ -1,8 +1,10 @@
 package verifier_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -25,6 +27,52 @@ type telling struct {
 }
 
 func (r telling) Changed() <-chan struct{} { return r.changed }
+
+// naming also tells what was revoked.
+type naming struct {
+	revocations
+	what func(verifier.Revocable) string
+}
+
+func (r naming) RevokedAs(t verifier.Revocable) string { return r.what(t) }
+
+// TestRevokedAs: what was revoked stands in the record and the log, and nowhere else. It makes no
+// decision: nothing that is not revoked becomes so, nor the other way round.
+func TestRevokedAs(t *testing.T) {
+	for name, row := range map[string]struct {
+		revoked bool
+		what    func(verifier.Revocable) string
+		reason  verifier.Reason
+		detail  string
+	}{
+		"told":        {true, func(r verifier.Revocable) string { return "subject " + r.Subject }, verifier.Revoked, "revoked: subject billing"},
+		"not known":   {true, func(verifier.Revocable) string { return "" }, verifier.Revoked, "revoked"},
+		"panics":      {true, func(verifier.Revocable) string { panic("a secret") }, verifier.Revoked, "revoked: verifier: revocations panicked with a string"},
+		"not revoked": {false, func(verifier.Revocable) string { panic("asked") }, verifier.ReasonUnset, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out bytes.Buffer
+			var record verifier.Record
+			log := verifier.AuditLog(slog.New(slog.NewJSONHandler(&out, nil)))
+			s := newService(t, verifier.Options{
+				Revocations: naming{func(verifier.Revocable) (bool, error) { return row.revoked, nil }, row.what},
+				Audit: func(ctx context.Context, r verifier.Record) {
+					record = r
+					log(ctx, r)
+				},
+			})
+			_, err := s.Verify(ctx, present(t, s.mint(t)), read, noFacts)
+			if row.reason == verifier.ReasonUnset {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorIs(t, err, verifier.ErrRevoked)
+			require.EqualError(t, err, "verifier: unauthenticated")
+			require.Equal(t, row.detail, record.Err.Detail())
+			require.Contains(t, out.String(), `"reason":"revoked","detail":"`+row.detail+`"`)
+		})
+	}
+}
 
 func TestRevocable(t *testing.T) {
 	var asked verifier.Revocable

@@ -94,7 +94,7 @@ func TestStreamRevoked(t *testing.T) {
 		require.Equal(t, operation, r.Operation)
 	}
 	require.Equal(t, pb.TestService_FullDuplexCall_FullMethodName, records[0].Method)
-	require.Equal(t, verifier.Revoked, records[2].Err.Reason)
+	require.Equal(t, "revoked: "+revocation.Token(id.TokenID).String(), records[2].Err.Detail(), "which the answer did not tell")
 }
 
 // TestMessages: each message is decided on.

@@ -54,13 +54,16 @@ type situation struct {
 
 func situations(s *service) []situation {
 	t := s.t
-	mint := func(keys *rootkey.Keyring, caveats ...macaroon.Caveat) macaroon.Macaroon {
+	mintFor := func(subject string, keys *rootkey.Keyring, caveats ...macaroon.Caveat) macaroon.Macaroon {
 		listed, err := keys.Keys(context.Background())
 		require.NoError(t, err)
 		// Not by the keyring, which refuses to make some of these.
-		m, err := macaroon.Mint(context.Background(), keys, listed[0].ID, macaroon.Grant{Subject: "billing", IssuedAt: time.Now()}, caveats...)
+		m, err := macaroon.Mint(context.Background(), keys, listed[0].ID, macaroon.Grant{Subject: subject, IssuedAt: time.Now()}, caveats...)
 		require.NoError(t, err)
 		return m
+	}
+	mint := func(keys *rootkey.Keyring, caveats ...macaroon.Caveat) macaroon.Macaroon {
+		return mintFor("billing", keys, caveats...)
 	}
 	hour, orders, read := caveat.ExpiresIn(time.Hour), caveat.Audience(audience), caveat.Operations(operation)
 	good := s.bearer()
@@ -135,6 +138,7 @@ func situations(s *service) []situation {
 		{name: "unknown key", row: rowInvalid, reason: verifier.UnknownKey, header: []string{bearer(t, mint(rootkey.InMemory(), hour, orders, read))}},
 		{name: "bad signature", row: rowInvalid, reason: verifier.SignatureMismatch, header: []string{tampered(t, s.mint())}},
 		{name: "expired", row: rowInvalid, reason: verifier.Expired, header: []string{s.bearer(caveat.ExpiresAt(time.Now().Add(-time.Minute)))}},
+		{name: "revoked", row: rowInvalid, reason: verifier.Revoked, header: []string{bearer(t, mintFor("gone", s.keys, hour, orders, read))}},
 		{name: "discharge that nobody asked for", row: rowInvalid, reason: verifier.UnusedDischarge, header: []string{"Bearer " + base64.RawURLEncoding.EncodeToString(unused)}},
 		{name: "missing discharge, another left over", row: rowInvalid, reason: verifier.MissingDischarge, header: []string{"Bearer " + base64.RawURLEncoding.EncodeToString(leftOver)}},
 		{name: "unbound discharge", row: rowInvalid, reason: verifier.SignatureMismatch, header: []string{"Bearer " + base64.RawURLEncoding.EncodeToString(unbound)}},

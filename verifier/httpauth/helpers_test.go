@@ -50,7 +50,8 @@ func newService(t testing.TB, options httpauth.Options) *service {
 	registry, err := caveat.Standard().With(panics, unsure, nothing)
 	require.NoError(t, err)
 	s.verifier, err = verifier.New(s.source, audience, verifier.Options{
-		Registry: registry,
+		Registry:    registry,
+		Revocations: gone{},
 		Audit: func(_ context.Context, r verifier.Record) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
@@ -79,6 +80,12 @@ var (
 
 // leak is in all that must not reach a peer.
 const leak = "do-not-leak"
+
+// gone has revoked the tokens of one subject.
+type gone struct{}
+
+func (gone) Revoked(t verifier.Revocable) (bool, error) { return t.Subject == "gone", nil }
+func (gone) RevokedAs(verifier.Revocable) string        { return "subject " + leak }
 
 // source is a source that can be made to fail.
 type source struct {

@@ -12,7 +12,8 @@
 // of it, a root key, a subject, or all that a key or subject was issued up to an instant. All of that is what the
 // minter wrote, or a holder can't take off; nothing hangs on bytes that a holder can
 // change. What the audit log of package verifier writes behind "token", "key", "subject" and
-// "foreign", [Parse] reads behind the same words; whatever was minted up to an instant is
+// "foreign", [Parse] reads behind the same words, and of a refusal what it writes behind
+// "revoked: ", which is the entry that was met; whatever was minted up to an instant is
 // [KeyUntil] for each key that rootkey.Keyring.Keys lists.
 //
 // Revocations are kept where they are made, by [Memory] or [SQL], with who, when and

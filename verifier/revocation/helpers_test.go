@@ -65,6 +65,16 @@ func (s *service) decide(t testing.TB, m macaroon.Macaroon) string {
 	return reason(s.VerifyText(t.Context(), text, "orders.read", caveat.Facts{}))
 }
 
+// detail gives what the log says of a refusal.
+func (s *service) detail(t testing.TB, m macaroon.Macaroon) string {
+	t.Helper()
+	text, err := m.Encode()
+	require.NoError(t, err)
+	_, err = s.VerifyText(t.Context(), text, "orders.read", caveat.Facts{})
+	refusal, _ := verifier.RefusalOf(err)
+	return refusal.Detail()
+}
+
 func reason(_ *verifier.Verified, err error) string {
 	var refusal *verifier.Error
 	if errors.As(err, &refusal) {

@@ -108,7 +108,19 @@ func (l *List) Revoked(t verifier.Revocable) (bool, error) {
 	case !l.tells(s):
 		return false, errOld
 	}
-	return s.revoked(t, l.options.Skew), nil
+	return !s.revoked(t, l.options.Skew).IsZero(), nil
+}
+
+// RevokedAs gives the text of the [What] that a token is revoked as, for logs, also by a list
+// that is older than its bound; it is empty if the token is not revoked. Of several it is the
+// first of a branch, the token, its key and its subject. The entries of [Memory.List] and
+// [SQL.List] say who revoked that, and why.
+func (l *List) RevokedAs(t verifier.Revocable) string {
+	s := l.current.Load()
+	if s == nil {
+		return ""
+	}
+	return s.revoked(t, l.options.Skew).String()
 }
 
 // tells reports whether what is known may be gone by.

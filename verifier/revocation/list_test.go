@@ -76,6 +76,13 @@ func TestWhatIsRevoked(t *testing.T) {
 				}
 				require.Equal(t, want, s.decide(t, m), member)
 			}
+			// The record says which entry it was, as it is written, also once it is in the large table.
+			fresh := newService(t, s.keys, now{memory}, revocation.Options{})
+			fresh.refresh(t)
+			for member := range dead {
+				require.Equal(t, "revoked: "+what.String(), s.detail(t, family[member]), member)
+				require.Equal(t, "revoked: "+what.String(), fresh.detail(t, family[member]), member)
+			}
 
 			found, err := memory.Unrevoke(ctx, what)
 			require.NoError(t, err)
@@ -115,6 +122,36 @@ func TestIssuedUntil(t *testing.T) {
 	require.Equal(t, "revoked", s.decide(t, mint(at.Add(-time.Hour))))
 }
 
+// TestRevokedAs: of several entries one is told, and the next once that is taken back.
+func TestRevokedAs(t *testing.T) {
+	memory := revocation.NewMemory(nil)
+	s := filled(t, now{memory})
+	m := attenuate(t, s.mint(t, "billing"), caveat.Branch([16]byte{1}))
+	id := identifier(t, m)
+	entries := []revocation.What{
+		revocation.Branch([16]byte{1}), revocation.Token(id.TokenID),
+		revocation.KeyUntil(id.KeyID, id.IssuedAt.Add(time.Second)), revocation.KeyUntil(id.KeyID, id.IssuedAt.Add(time.Minute)), revocation.Key(id.KeyID),
+		revocation.SubjectUntil("billing", id.IssuedAt), revocation.Subject("billing"),
+	}
+	for _, what := range entries {
+		require.NoError(t, memory.Revoke(t.Context(), what, time.Time{}, ""))
+	}
+	require.NoError(t, memory.Revoke(t.Context(), revocation.SubjectUntil("billing", id.IssuedAt.Add(-time.Hour)), time.Time{}, "long before"))
+	s.refresh(t)
+	for _, what := range entries {
+		require.Equal(t, "revoked: "+what.String(), s.detail(t, m))
+		_, err := memory.Unrevoke(t.Context(), what)
+		require.NoError(t, err)
+		s.refresh(t)
+	}
+	require.Empty(t, s.decide(t, m))
+
+	empty, err := revocation.NewList(memory, bound, revocation.Options{})
+	require.NoError(t, err)
+	require.Empty(t, empty.RevokedAs(verifier.Revocable{KeyID: id.KeyID}))
+	require.Empty(t, new(revocation.List).RevokedAs(verifier.Revocable{}))
+}
+
 // TestSkew: what counts is how far the option says that minters' clocks differ.
 func TestSkew(t *testing.T) {
 	memory := revocation.NewMemory(nil)
@@ -143,8 +180,13 @@ func TestForeignTokens(t *testing.T) {
 	require.NoError(t, list.Refresh(t.Context()))
 	require.Equal(t, "revoked", check(m))
 	require.Equal(t, "revoked", check(attenuate(t, m, caveat.Methods("GET"))))
+	text, err := m.Encode()
+	require.NoError(t, err)
+	_, err = v.VerifyText(t.Context(), text, "orders.read", caveat.Facts{})
+	refusal, _ := verifier.RefusalOf(err)
+	require.Equal(t, "revoked: "+revocation.Foreign("session 42").String(), refusal.Detail())
 
-	_, err := memory.Unrevoke(t.Context(), revocation.Foreign("session 42"))
+	_, err = memory.Unrevoke(t.Context(), revocation.Foreign("session 42"))
 	require.NoError(t, err)
 	require.NoError(t, memory.Revoke(t.Context(), revocation.Branch([16]byte{1}), time.Time{}, ""))
 	require.NoError(t, list.Refresh(t.Context()))

@@ -86,36 +86,56 @@ func (s *snapshot) with(changes []Change) (*snapshot, error) {
 // compactAt is how many changes are kept beside the large table before it is made anew.
 const compactAt = 1 << 12
 
-// revoked reports whether a token is revoked.
-func (s *snapshot) revoked(t verifier.Revocable, skew time.Duration) bool {
+// revoked tells what of a token is revoked, and the zero What if nothing is. Where several
+// things are it is the first of a branch, the token, its key and its subject.
+func (s *snapshot) revoked(t verifier.Revocable, skew time.Duration) What {
 	if s.some[branches] {
 		for branch := range t.Branches() {
-			if s.has(branches, string(branch[:]), always) {
-				return true
+			if _, found := s.find(branches, string(branch[:]), always); found {
+				return Branch(branch)
 			}
 		}
 	}
 	if t.Foreign() {
 		if !s.some[foreigns] {
-			return false
+			return What{}
 		}
 		sum := sha256.Sum256([]byte(t.Identifier()))
-		return s.has(foreigns, string(sum[:]), always)
+		if _, found := s.find(foreigns, string(sum[:]), always); found {
+			return Foreign(t.Identifier())
+		}
+		return What{}
 	}
 	// In whole seconds, as identifiers tell them: what is between makes no difference.
 	issued := t.IssuedAt.Unix() - int64(skew/time.Second)
-	return s.has(tokens, string(t.TokenID[:]), issued) || s.has(keys, t.KeyID, issued) || s.has(subjects, t.Subject, issued)
+	if _, found := s.find(tokens, string(t.TokenID[:]), issued); found {
+		return Token(t.TokenID)
+	}
+	if upTo, found := s.find(keys, t.KeyID, issued); found {
+		if upTo == always {
+			return Key(t.KeyID)
+		}
+		return KeyUntil(t.KeyID, time.Unix(upTo, 0))
+	}
+	if upTo, found := s.find(subjects, t.Subject, issued); found {
+		if upTo == always {
+			return Subject(t.Subject)
+		}
+		return SubjectUntil(t.Subject, time.Unix(upTo, 0))
+	}
+	return What{}
 }
 
-// has reports whether a thing is revoked for tokens of a second of issue.
-func (s *snapshot) has(k kind, key string, issued int64) bool {
+// find reports whether a thing is revoked for tokens of a second of issue, and up to which
+// second it is.
+func (s *snapshot) find(k kind, key string, issued int64) (upTo int64, found bool) {
 	if !s.some[k] {
-		return false
+		return 0, false
 	}
 	first := s.hash.half(0, k, key)
 	inRecent, inBase := s.recent.filter.mayHave(first), s.base.filter.mayHave(first)
 	if !inRecent && !inBase {
-		return false // as nearly always
+		return 0, false // as nearly always
 	}
 	id := id{first, s.hash.half(1, k, key)}
 	for _, e := range s.recent.from(id, issued) {
@@ -123,7 +143,7 @@ func (s *snapshot) has(k kind, key string, issued int64) bool {
 			break
 		}
 		if !e.removed {
-			return true
+			return e.upTo, true
 		}
 	}
 	for _, e := range s.base.from(id, issued) {
@@ -131,8 +151,8 @@ func (s *snapshot) has(k kind, key string, issued int64) bool {
 			break
 		}
 		if !s.recent.has(e) { // else it is removed there
-			return true
+			return e.upTo, true
 		}
 	}
-	return false
+	return 0, false
 }
