@@ -28,7 +28,7 @@ func FuzzLaw(f *testing.F) {
 		"declared user admin", "http-method GET", "http-path /**", "deny stock.*", "branch AAAAAAAAAAAAAAAAAAAAAA", "user_id = @victim", "guest = true",
 		"", "error x", "time-before x", "allow", "\x00",
 	} {
-		for variant := range uint8(16) {
+		for variant := range uint8(32) {
 			f.Add(condition, "orders.read", "GET", "/orders/7", variant)
 		}
 		f.Add(condition, "*", "GET", "/", uint8(0))
@@ -53,6 +53,9 @@ func FuzzLaw(f *testing.F) {
 		minters := []macaroon.Caveat{caveat.ExpiresIn(time.Hour), caveat.Audience("orders")}
 		if variant&1 != 0 {
 			minters = minters[:1]
+		}
+		if variant&16 != 0 {
+			minters = minters[1:]
 		}
 		if variant&2 != 0 {
 			minters = append(minters, thirdParty("a"))
@@ -84,6 +87,11 @@ func FuzzLaw(f *testing.F) {
 			d := discharge(t, "a")
 			without, with = append(without, present(t, token, d)), append(with, present(t, longer, d))
 			without, with = append(without, present(t, token, d)), append(with, present(t, token, narrow(t, d, appended)))
+			// One deeper, below a caveat of the third party's or of the holder's.
+			deeper, inner := narrow(t, d, thirdParty("inner")), discharge(t, "inner")
+			longer := present(t, token, deeper, narrow(t, inner, appended))
+			without, with = append(without, present(t, token, deeper, inner)), append(with, longer)
+			without, with = append(without, present(t, token, d)), append(with, longer)
 		}
 		for i := range with {
 			more, err := v.Verify(ctx, with[i], operation, facts)
