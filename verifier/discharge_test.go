@@ -18,7 +18,7 @@ func TestDischarges(t *testing.T) {
 	registry, calls := counted(t)
 	s := newService(t, verifier.Options{Registry: registry})
 	count := macaroon.Condition("counted x")
-	root := s.mint(t, thirdParty("a"), thirdParty("b"))
+	root := s.mint(t, count, thirdParty("a"), thirdParty("b"))
 	a, b := discharge(t, "a", thirdParty("c")), discharge(t, "b")
 	c := discharge(t, "c")
 	other := present(t, s.mint(t, thirdParty("a")), discharge(t, "a"))
@@ -57,6 +57,7 @@ func TestDischarges(t *testing.T) {
 		"bound to another root":          {of(rootPart, foreignPart, bPart), verifier.SignatureMismatch},
 		"bound and then narrowed":        {of(append([]wire.Macaroon{mustDecode(t, narrow(t, root, count))}, parts[1:]...)...), verifier.SignatureMismatch},
 		"under another key":              {present(t, root, forged, b), verifier.SignatureMismatch},
+		"nested, under another key":      {present(t, root, a, b, must(macaroon.New([]byte("guessed"), "c", ""))(t)), verifier.SignatureMismatch},
 		"twice the same":                 {of(rootPart, aPart, bPart, cPart, bPart), verifier.UnusedDischarge},
 		"two with one id, good first":    {of(rootPart, aPart, bPart, cPart, twice), verifier.UnusedDischarge},
 		"two with one id, good last":     {of(rootPart, aPart, twice, cPart, bPart), verifier.SignatureMismatch},
