@@ -29,6 +29,13 @@ func must[T any](v T, err error) func(testing.TB) T {
 	}
 }
 
+// tell is to be deferred: if the test has failed by then, it tells what with.
+func tell(t testing.TB, format string, args ...any) {
+	if t.Failed() {
+		t.Logf(format, args...)
+	}
+}
+
 // service is a verifier with its keys, for tokens that are good in every respect
 // until a test spoils one.
 type service struct {
