@@ -18,102 +18,116 @@ import (
 	"github.com/amaretti-go/amaretti/verifier"
 )
 
-// FuzzLaw holds the verifier to the law: whatever a holder appends, to the primary
+// lawConditions are what a holder appends.
+var lawConditions = []string{
+	"allow *", "allow orders.*", "audience orders", "audience stock", "time-before 2099-01-01T00:00:00Z", "time-before 2000-01-01T00:00:00Z",
+	"declared user admin", "http-method GET", "http-path /**", "deny stock.*", "branch AAAAAAAAAAAAAAAAAAAAAA", "user_id = @victim", "guest = true",
+	"", "error x", "time-before x", "allow", "\x00",
+}
+
+// TestLaw appends each of them to every variant.
+func TestLaw(t *testing.T) {
+	s := newService(t, verifier.Options{})
+	for _, condition := range lawConditions {
+		for variant := range uint8(32) {
+			law(t, s, condition, "orders.read", "GET", "/orders/7", variant)
+		}
+		law(t, s, condition, "*", "GET", "/", 0)
+		law(t, s, condition, "orders.write", "POST", "/orders/7", 4)
+	}
+}
+
+// FuzzLaw goes on from a few of those: each seed takes time from what is new.
+func FuzzLaw(f *testing.F) {
+	for i, condition := range lawConditions {
+		f.Add(condition, "orders.read", "GET", "/orders/7", uint8(7*i)) // variants of all sorts
+	}
+	s := newService(f, verifier.Options{})
+	f.Fuzz(func(t *testing.T, condition, operation, method, path string, variant uint8) {
+		law(t, s, condition, operation, method, path, variant)
+	})
+}
+
+// law holds the verifier to the law: whatever a holder appends, to the primary
 // macaroon or to a discharge before it is bound, only restricts. If the longer token
 // is allowed, the shorter one is, and nothing reported of identity or grants
 // differs.
-func FuzzLaw(f *testing.F) {
-	for _, condition := range []string{
-		"allow *", "allow orders.*", "audience orders", "audience stock", "time-before 2099-01-01T00:00:00Z", "time-before 2000-01-01T00:00:00Z",
-		"declared user admin", "http-method GET", "http-path /**", "deny stock.*", "branch AAAAAAAAAAAAAAAAAAAAAA", "user_id = @victim", "guest = true",
-		"", "error x", "time-before x", "allow", "\x00",
-	} {
-		for variant := range uint8(32) {
-			f.Add(condition, "orders.read", "GET", "/orders/7", variant)
-		}
-		f.Add(condition, "*", "GET", "/", uint8(0))
-		f.Add(condition, "orders.write", "POST", "/orders/7", uint8(4))
-	}
-	native := newService(f, verifier.Options{})
+func law(t *testing.T, s service, condition, operation, method, path string, variant uint8) {
+	defer tell(t, "appended %q, variant %05b, asked for %q", condition, variant, operation)
 	key := []byte("0123456789abcdef0123456789abcdef")
-	foreign := func(t testing.TB, minters int, insecure bool) *verifier.Verifier {
-		grant := verifier.ForeignGrant{MinterCaveats: minters, Operations: []string{read, "stock.*"}}
+	facts := caveat.Facts{Method: method, Path: path}
+	appended := macaroon.Condition(condition)
+
+	// Variants: what the minter left out, and who the minter is.
+	minters := []macaroon.Caveat{caveat.ExpiresIn(time.Hour), caveat.Audience("orders")}
+	if variant&1 != 0 {
+		minters = minters[:1]
+	}
+	if variant&16 != 0 {
+		minters = minters[1:]
+	}
+	if variant&2 != 0 {
+		minters = append(minters, thirdParty("a"))
+	}
+	var v *verifier.Verifier
+	var token macaroon.Macaroon
+	if variant&4 == 0 {
+		v = s.Verifier
+		if variant&8 == 0 {
+			minters = append(minters, caveat.Operations(read, "stock.*"))
+		}
+		token = s.mintOnly(t, minters...)
+	} else {
+		grant := verifier.ForeignGrant{MinterCaveats: len(minters), Operations: []string{read, "stock.*"}}
 		options := verifier.Options{}
-		if insecure {
+		if variant&8 != 0 {
 			grant.MinterCaveats = 0
 			options.InsecureNoExpiry, options.InsecureNoAudience = true, true
 		}
-		return must(verifier.NewForeign(must(verifier.FixedKey(key, grant))(t), "orders", options))(t)
+		v = must(verifier.NewForeign(must(verifier.FixedKey(key, grant))(t), "orders", options))(t)
+		token = narrow(t, must(macaroon.New(key, "identifier", ""))(t), minters...)
 	}
-	f.Fuzz(func(t *testing.T, condition, operation, method, path string, variant uint8) {
-		facts := caveat.Facts{Method: method, Path: path}
-		appended := macaroon.Condition(condition)
-
-		// Variants: what the minter left out, and who the minter is.
-		minters := []macaroon.Caveat{caveat.ExpiresIn(time.Hour), caveat.Audience("orders")}
-		if variant&1 != 0 {
-			minters = minters[:1]
-		}
-		if variant&16 != 0 {
-			minters = minters[1:]
-		}
-		if variant&2 != 0 {
-			minters = append(minters, thirdParty("a"))
-		}
-		var v *verifier.Verifier
-		var token macaroon.Macaroon
-		if variant&4 == 0 {
-			v = native.Verifier
-			if variant&8 == 0 {
-				minters = append(minters, caveat.Operations(read, "stock.*"))
-			}
-			token = native.mintOnly(t, minters...)
-		} else {
-			v = foreign(t, len(minters), variant&8 != 0)
-			token = narrow(t, must(macaroon.New(key, "identifier", ""))(t), minters...)
-		}
-		longer, err := token.Attenuate(appended)
+	longer, err := token.Attenuate(appended)
+	if err != nil {
+		return
+	}
+	var without, with []macaroon.Credential
+	if variant&2 == 0 {
+		without, with = append(without, present(t, token)), append(with, present(t, longer))
+		// A third-party caveat of the holder's own, met by himself: it brings no more.
+		own, err := longer.Attenuate(thirdParty("own"))
+		require.NoError(t, err)
+		without, with = append(without, present(t, token)), append(with, present(t, own, narrow(t, discharge(t, "own"), appended)))
+	} else {
+		d := discharge(t, "a")
+		without, with = append(without, present(t, token, d)), append(with, present(t, longer, d))
+		without, with = append(without, present(t, token, d)), append(with, present(t, token, narrow(t, d, appended)))
+		// One deeper, below a caveat of the third party's or of the holder's.
+		deeper, inner := narrow(t, d, thirdParty("inner")), discharge(t, "inner")
+		longer := present(t, token, deeper, narrow(t, inner, appended))
+		without, with = append(without, present(t, token, deeper, inner)), append(with, longer)
+		without, with = append(without, present(t, token, d)), append(with, longer)
+	}
+	for i := range with {
+		more, err := v.Verify(ctx, with[i], operation, facts)
 		if err != nil {
-			return
+			require.Nil(t, more)
+			continue
 		}
-		var without, with []macaroon.Credential
-		if variant&2 == 0 {
-			without, with = append(without, present(t, token)), append(with, present(t, longer))
-			// A third-party caveat of the holder's own, met by himself: it brings no more.
-			own, err := longer.Attenuate(thirdParty("own"))
-			require.NoError(t, err)
-			without, with = append(without, present(t, token)), append(with, present(t, own, narrow(t, discharge(t, "own"), appended)))
-		} else {
-			d := discharge(t, "a")
-			without, with = append(without, present(t, token, d)), append(with, present(t, longer, d))
-			without, with = append(without, present(t, token, d)), append(with, present(t, token, narrow(t, d, appended)))
-			// One deeper, below a caveat of the third party's or of the holder's.
-			deeper, inner := narrow(t, d, thirdParty("inner")), discharge(t, "inner")
-			longer := present(t, token, deeper, narrow(t, inner, appended))
-			without, with = append(without, present(t, token, deeper, inner)), append(with, longer)
-			without, with = append(without, present(t, token, d)), append(with, longer)
+		less, err := v.Verify(ctx, without[i], operation, facts)
+		require.NoError(t, err, "appending %q granted %q", condition, operation)
+		require.Equal(t, less.Subject(), more.Subject())
+		require.Equal(t, less.KeyID(), more.KeyID())
+		require.Equal(t, less.TokenID(), more.TokenID())
+		require.Equal(t, less.IssuedAt(), more.IssuedAt())
+		require.Equal(t, less.Foreign(), more.Foreign())
+		require.Equal(t, attributes(less), attributes(more))
+		if less.Expiry().IsZero() {
+			continue
 		}
-		for i := range with {
-			more, err := v.Verify(ctx, with[i], operation, facts)
-			if err != nil {
-				require.Nil(t, more)
-				continue
-			}
-			less, err := v.Verify(ctx, without[i], operation, facts)
-			require.NoError(t, err, "appending %q granted %q", condition, operation)
-			require.Equal(t, less.Subject(), more.Subject())
-			require.Equal(t, less.KeyID(), more.KeyID())
-			require.Equal(t, less.TokenID(), more.TokenID())
-			require.Equal(t, less.IssuedAt(), more.IssuedAt())
-			require.Equal(t, less.Foreign(), more.Foreign())
-			require.Equal(t, attributes(less), attributes(more))
-			if less.Expiry().IsZero() {
-				continue
-			}
-			require.False(t, more.Expiry().IsZero())
-			require.False(t, more.Expiry().After(less.Expiry()))
-		}
-	})
+		require.False(t, more.Expiry().IsZero())
+		require.False(t, more.Expiry().After(less.Expiry()))
+	}
 }
 
 // A byte changed anywhere outside a location never verifies, also as text, however
