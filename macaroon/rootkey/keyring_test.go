@@ -1,8 +1,12 @@
 package rootkey_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -135,14 +139,47 @@ func TestConcurrentUse(t *testing.T) {
 }
 
 func TestKeysDontPrint(t *testing.T) {
-	keys := rootkey.InMemory()
+	store := rootkey.NewMemoryStore()
+	keys := open(t, store, rootkey.Options{})
 	want := keys.String()
 	require.Regexp(t, `^keyring \(key [a-z2-7]{13}\)$`, want)
-	type holder struct{ keys *rootkey.Keyring }
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
 		require.Equal(t, want, fmt.Sprintf(verb, keys))
-		// Where fmt calls no methods there are addresses at most: a key of 32 bytes
-		// takes more room.
-		require.Less(t, len(fmt.Sprintf(verb, holder{keys})), 150)
+	}
+
+	records, _, _, err := store.Load(t.Context(), "")
+	require.NoError(t, err)
+	var stored record
+	require.NoError(t, json.Unmarshal(records[list(t, keys)[0].ID], &stored))
+	require.Len(t, stored.Key, 32)
+	derived := chain.DeriveKey(stored.Key)
+
+	type holder struct { // where fmt calls no methods
+		keys  *rootkey.Keyring
+		store *rootkey.MemoryStore
+		any   any
+	}
+	var out bytes.Buffer
+	_, failed := keys.Mint(t.Context(), macaroon.Grant{})
+	require.Error(t, failed)
+	for _, value := range []any{keys, *keys, store, list(t, keys), failed, holder{keys, store, *keys}, &holder{keys, store, store}, []any{keys, *keys, store}} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d"} {
+			fmt.Fprintf(&out, verb+"\n", value)
+		}
+		for _, handler := range []slog.Handler{slog.NewTextHandler(&out, nil), slog.NewJSONHandler(&out, nil)} {
+			slog.New(handler).Info("", "value", value)
+		}
+		func() {
+			defer func() { fmt.Fprintln(&out, recover()) }()
+			panic(value)
+		}()
+	}
+	for _, secret := range [][]byte{stored.Key, derived[:]} {
+		for _, form := range []string{
+			string(secret), fmt.Sprintf("%x", secret), fmt.Sprintf("%X", secret), strings.Trim(fmt.Sprint(secret), "[]"),
+			base64.StdEncoding.EncodeToString(secret)[:40], base64.RawURLEncoding.EncodeToString(secret)[:40],
+		} {
+			require.NotContains(t, out.String(), form)
+		}
 	}
 }
