@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -107,4 +108,32 @@ func TestLocationsAreKeptApart(t *testing.T) {
 		require.NoError(t, err)
 	}
 	require.Len(t, told.all(), 2)
+}
+
+// TestConcurrentUse has one service, one locator and one client used by many at once.
+func TestConcurrentUse(t *testing.T) {
+	base := inProcess(newService(t, members, dischargehttp.ServiceOptions{Caller: byHeader}))
+	l := newLocator(t, dischargehttp.LocatorOptions{Base: base, Keep: 1}, home)
+	c := newClient(t, dischargehttp.ClientOptions{Base: base, Identity: as("ann")}, home)
+	o := newOrders(t)
+	ctx := soon(t)
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 10 {
+				party, _, err := l.ThirdParty(ctx, home)
+				if err == nil {
+					var w macaroon.Wallet
+					if w, err = c.Discharge(ctx, o.wallet(t, thirdparty.NewCaveat(party, isMember).Attesting("user"))); err == nil {
+						require.Equal(t, "ann", o.user(t, w))
+					}
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			}
+			c.Forget("ann")
+		})
+	}
+	all.Wait()
 }
