@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -653,4 +654,30 @@ func TestNewListRefuses(t *testing.T) {
 		require.Error(t, err, name)
 		require.Nil(t, list, name)
 	}
+}
+
+// TestConcurrentUse has one memory changed and one list asked by many at once.
+func TestConcurrentUse(t *testing.T) {
+	memory := new(revocation.Memory)
+	list, err := revocation.NewList(now{memory}, time.Hour, revocation.Options{})
+	require.NoError(t, err)
+	require.NoError(t, list.Refresh(t.Context()))
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			key := fmt.Sprint("k", i)
+			for range 20 {
+				err := memory.Revoke(t.Context(), revocation.Key(key), time.Time{}, "")
+				err = errors.Join(err, list.Refresh(t.Context()))
+				revoked, err2 := list.Revoked(verifier.Revocable{KeyID: key})
+				_, err3 := memory.List(t.Context())
+				_, err4 := memory.Prune(t.Context())
+				found, err5 := memory.Unrevoke(t.Context(), revocation.Key(key))
+				if err := errors.Join(err, err2, err3, err4, err5); err != nil || !revoked || !found {
+					t.Error(err, revoked, found)
+				}
+			}
+		})
+	}
+	all.Wait()
 }
