@@ -38,7 +38,9 @@ func (l *List) Run(ctx context.Context) error {
 			pause = breath
 		}
 		failed = err != nil
-		sleep(ctx, pause)
+		if pause > 0 {
+			sleep(ctx, pause)
+		}
 	}
 	return ctx.Err()
 }

@@ -150,7 +150,7 @@ func (m *Memory) append(c Change) {
 func (m *Memory) Changes(ctx context.Context, after Cursor, wait time.Duration) (Batch, error) {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
-	for last := false; ; {
+	for last := wait <= 0; ; {
 		if err := ctx.Err(); err != nil {
 			return Batch{}, err
 		}
