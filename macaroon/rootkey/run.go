@@ -26,14 +26,7 @@ func (k *Keyring) Run(ctx context.Context) error {
 	}
 	r.minded.Store(true)
 	readOnly := r.options.RotateEvery < 0
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-timer.C:
-		}
+	for ctx.Err() == nil {
 		if err := r.refresh(ctx); err != nil {
 			return ctx.Err()
 		}
@@ -46,8 +39,12 @@ func (k *Keyring) Run(ctx context.Context) error {
 		}
 		// Not all processes at once.
 		half := r.options.RefreshEvery / 2
-		timer.Reset(half - rand.N(half/4+1))
+		select {
+		case <-time.After(half - rand.N(half/4+1)):
+		case <-ctx.Done():
+		}
 	}
+	return ctx.Err()
 }
 
 // forgotten tells, once, that a key has minted for too long, since nobody calls Run: nothing else
