@@ -1,6 +1,8 @@
 package macaroon
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"slices"
 
@@ -100,6 +102,16 @@ func (w Wallet) Attenuate(caveats ...Caveat) (Wallet, error) {
 type MissingDischarge struct {
 	Location string // where the third party is: a hint, not authenticated
 	CaveatID string // what to ask it to discharge
+}
+
+// CaveatReference names a third-party caveat in logs, by 16 hexadecimal digits of the SHA-256 of
+// its caveat id. Who verifies a token, who asks for the discharge that it lacks and who gives that
+// or refuses it write the same one, so that one request can be followed from each to the next. It
+// is for finding, and decides nothing: who makes up caveat ids can make two with one reference, and
+// where a bakery keeps beside the token what they stand for, its caveat ids are short and come again.
+func CaveatReference(caveatID string) string {
+	sum := sha256.Sum256([]byte(caveatID))
+	return hex.EncodeToString(sum[:8])
 }
 
 // Missing lists the caveats that still lack a discharge, those of discharges
