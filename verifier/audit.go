@@ -36,6 +36,11 @@ type Record struct {
 	Subject    string           // empty if foreign or not parsed, or if it has none
 	TokenID    macaroon.TokenID // zero if foreign or not parsed
 	Caveats    []string         // names of the conditions in order, "third-party" for others
+	ThirdParty []string         // of these others, in order, what macaroon.CaveatReference gives
+
+	// Discharge tells likewise which caveat's discharge the refusal is about: the macaroon that
+	// Err names, if that is not the primary one. Else it is empty.
+	Discharge string
 
 	// What was asked for, by the facts of the request; zero where that is not known.
 	Method   string     // of HTTP, or the full method of gRPC
@@ -58,7 +63,11 @@ func (v *Verifier) audit(ctx context.Context, c macaroon.Credential, asked *Aske
 	if view := c.Inspect(); view.Len() > 0 && (err == nil || err.Reason != OverLimit) {
 		primary := view.At(0)
 		r.Reference = reference(primary.Identifier(), primary.Caveats())
-		r.Identifier, r.Caveats = primary.Identifier(), names(view)
+		r.Identifier = primary.Identifier()
+		r.Caveats, r.ThirdParty = names(view)
+		if err != nil && err.Macaroon > 0 {
+			r.Discharge = macaroon.CaveatReference(view.At(err.Macaroon).Identifier())
+		}
 		if id, err := macaroon.ParseIdentifier(r.Identifier); err == nil && v.foreign == nil {
 			r.KeyID, r.Subject, r.TokenID = id.KeyID, id.Subject, id.TokenID
 		}
@@ -71,19 +80,21 @@ func (v *Verifier) audit(ctx context.Context, c macaroon.Credential, asked *Aske
 }
 
 // names lists the names of conditions without their arguments, which may say
-// more than a log should.
-func names(view macaroon.Unverified) (list []string) {
+// more than a log should, and the references of third-party caveats.
+func names(view macaroon.Unverified) (list, thirdParty []string) {
 	for i := range view.Len() {
 		for _, c := range view.At(i).Caveats().All() {
 			name := "third-party"
-			if !c.ThirdParty() {
+			if c.ThirdParty() {
+				thirdParty = append(thirdParty, macaroon.CaveatReference(c.ID))
+			} else {
 				name, _, _ = strings.Cut(c.ID, " ")
 				name = name[:min(len(name), maxName)]
 			}
 			list = append(list, name)
 		}
 	}
-	return list
+	return list, thirdParty
 }
 
 const (
@@ -103,8 +114,9 @@ const (
 // that share a log. What "token" says, or "foreign", which is the SHA-256 of the identifier of
 // a foreign one, is the same in the logs of all services that a token and what was narrowed
 // from it went through. These, "key" and "subject" are what package revocation's Parse reads behind
-// the same words, and so is what the detail of a refusal says behind "revoked: ". A nil logger
-// is slog.Default, as it is in each decision.
+// the same words, and so is what the detail of a refusal says behind "revoked: ". What
+// "third-party" lists, and "discharge" picks from that, package dischargehttp's audit log writes
+// behind "caveat". A nil logger is slog.Default, as it is in each decision.
 func AuditLog(logger *slog.Logger) func(context.Context, Record) {
 	return func(ctx context.Context, r Record) {
 		level, decision := slog.LevelInfo, "allowed"
@@ -138,6 +150,10 @@ func AuditLog(logger *slog.Logger) func(context.Context, Record) {
 		if r.Reference != "" {
 			attrs = append(attrs, slog.String("reference", r.Reference), slog.String("caveats", strings.Join(r.Caveats, ",")))
 		}
+		if len(r.ThirdParty) > 0 {
+			attrs = append(attrs, slog.String("third-party", strings.Join(r.ThirdParty, ",")))
+		}
+		add("discharge", r.Discharge)
 		switch {
 		case r.KeyID != "":
 			attrs = append(attrs, slog.String("key", r.KeyID), slog.String("token", r.TokenID.String()))

@@ -47,6 +47,7 @@ func TestAuditOncePerDecision(t *testing.T) {
 	require.Equal(t, who.KeyID(), r.KeyID)
 	require.Equal(t, who.TokenID(), r.TokenID)
 	require.Equal(t, []string{"time-before", "audience", "allow", "third-party"}, r.Caveats)
+	require.Equal(t, []string{macaroon.CaveatReference("a")}, r.ThirdParty)
 
 	_, err = s.VerifyText(ctx, text, "orders.write", caveat.Facts{})
 	require.Same(t, err, error(last().Err))
@@ -109,6 +110,45 @@ func TestAuditLogSaysWhatToRevoke(t *testing.T) {
 			require.NotContains(t, out.String(), "ann", "whose it is may be personal")
 		}
 	}
+}
+
+// The log tells of third-party caveats what the third parties' own logs do, and of a refusal
+// whose discharge it is about.
+func TestAuditLogNamesDischarges(t *testing.T) {
+	var out bytes.Buffer
+	s := newService(t, verifier.Options{Audit: verifier.AuditLog(slog.New(slog.NewTextHandler(&out, nil)))})
+	token := s.mint(t, thirdParty("a"), thirdParty("b"))
+	a, b := macaroon.CaveatReference("a"), macaroon.CaveatReference("b")
+	for name, row := range map[string]struct {
+		credential macaroon.Credential
+		reason     verifier.Reason // unset: allowed
+		discharge  string
+	}{
+		"allowed":            {present(t, token, discharge(t, "a"), discharge(t, "b")), verifier.ReasonUnset, ""},
+		"one is missing":     {present(t, token, discharge(t, "b")), verifier.MissingDischarge, ""},
+		"one is over":        {present(t, token, discharge(t, "a"), discharge(t, "b", caveat.ExpiresAt(time.Now().Add(-time.Minute)))), verifier.Expired, b},
+		"one does not allow": {present(t, token, discharge(t, "a", caveat.Methods("PUT")), discharge(t, "b")), verifier.CaveatFailed, a},
+		"none is bound":      {unbound(t, token, discharge(t, "a"), discharge(t, "b")), verifier.SignatureMismatch, b}, // the last is walked first
+		"the token's own":    {present(t, narrow(t, token, caveat.Methods("PUT")), discharge(t, "a"), discharge(t, "b")), verifier.CaveatFailed, ""},
+	} {
+		out.Reset()
+		_, err := s.Verify(ctx, row.credential, read, get)
+		if row.reason != verifier.ReasonUnset {
+			require.Equal(t, row.reason, reasonOf(t, err), name)
+		} else {
+			require.NoError(t, err, name)
+		}
+		require.Contains(t, out.String(), " third-party="+a+","+b+" ", name)
+		if row.discharge != "" {
+			require.Contains(t, out.String(), " discharge="+row.discharge+" ", name)
+		} else {
+			require.NotContains(t, out.String(), " discharge=", name)
+		}
+	}
+	out.Reset()
+	_, err := s.Verify(ctx, present(t, s.mint(t)), read, noFacts)
+	require.NoError(t, err)
+	require.NotContains(t, out.String(), " third-party=")
 }
 
 func TestAuditOfForeignTokens(t *testing.T) {
@@ -446,7 +486,7 @@ func TestDetails(t *testing.T) {
 		"no audience":  {mint(s, expiry, allow), read, "no-audience: no audience among the minter's caveats"},
 		"not granted":  {mint(s, expiry, audience), read, "not-granted: no allow among the minter's caveats"},
 		"no name":      {mint(s, expiry, audience, allow), "orders:read", "bad-operation: what was asked for is no operation such as orders.read"},
-		"no discharge": {mint(s, expiry, audience, allow, thirdParty("a"), thirdParty("b")), read, `missing-discharge: 2 in all, the first to be asked of a third party that may be at "https://a/"`},
+		"no discharge": {mint(s, expiry, audience, allow, thirdParty("a"), thirdParty("b")), read, `missing-discharge: 2 in all, the first of caveat ca978112ca1bbdca, to be asked of a third party that may be at "https://a/"`},
 		"far away":     {mint(s, expiry, audience, allow, macaroon.ThirdParty([]byte("k"), "a", strings.Repeat("l", 500))), read, `may be at "` + strings.Repeat("l", 64) + `"`},
 		"strange key":  {mint(stranger, expiry, audience, allow), read, "unknown-key: macaroon 0: this service has no such root key"},
 	} {

@@ -222,8 +222,9 @@ func (e *Error) Detail() string {
 	case e.Cause != nil:
 		text += ": " + e.Cause.Error()
 	case len(e.Missing) > 0:
-		location := e.Missing[0].Location
-		text += fmt.Sprintf(": %d in all, the first to be asked of a third party that may be at %q", len(e.Missing), location[:min(len(location), maxName)])
+		first := e.Missing[0]
+		text += fmt.Sprintf(": %d in all, the first of caveat %s, to be asked of a third party that may be at %q",
+			len(e.Missing), macaroon.CaveatReference(first.CaveatID), first.Location[:min(len(first.Location), maxName)])
 	case e.Reason < reasonsEnd && reasons[e.Reason].meaning != "":
 		text += ": " + reasons[e.Reason].meaning
 	}
