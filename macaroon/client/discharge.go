@@ -88,7 +88,8 @@ func complete(ctx context.Context, w macaroon.Wallet, d Discharger) (macaroon.Wa
 		missing = w.Missing()
 	}
 	if len(missing) > 0 {
-		return macaroon.Wallet{}, fmt.Errorf("%w of a third party at %.64q", ErrMissingDischarge, missing[0].Location)
+		return macaroon.Wallet{}, fmt.Errorf("%w of a third party at %.64q, for caveat %s", ErrMissingDischarge,
+			missing[0].Location, macaroon.CaveatReference(missing[0].CaveatID))
 	}
 	return w, nil
 }

@@ -86,7 +86,7 @@ func TestDischargesOfFurtherCaveats(t *testing.T) {
 		}})
 	_, err := c.Get(o.URL)
 	require.ErrorIs(t, err, client.ErrMissingDischarge)
-	require.ErrorContains(t, err, `"https://idp.internal"`)
+	require.ErrorContains(t, err, `"https://idp.internal", for caveat `)
 	require.Len(t, o.sent(), 2)
 }
 

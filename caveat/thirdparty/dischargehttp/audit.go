@@ -16,6 +16,10 @@ type Record struct {
 	// Client is what ServiceOptions.Client said.
 	Client string
 
+	// Reference is what [macaroon.CaveatReference] gives for the caveat; empty if the request names none that
+	// can be read. Clients, and whoever verifies the token, know it by the same.
+	Reference string
+
 	// Question is what the checker was asked, with the caller; zero if it did not come to that.
 	Question thirdparty.Question
 
@@ -29,8 +33,9 @@ type Record struct {
 // AuditLog is an audit hook that writes to a log: at level info what is discharged, and that somebody has to act
 // first; what is undecided at error, unless the context was cancelled, since whoever asked has left; all else at warn.
 // Of the condition it writes the name alone, and nothing of the caller, since both may be personal data; but the text
-// of the checker's error. The logger gets the context of the request. A nil logger is slog.Default, as it is at each
-// request.
+// of the checker's error. Behind "caveat" stands the reference, as in an [Error] of the client and, behind "third-party",
+// in the audit log of package verifier. The logger gets the context of the request. A nil logger is slog.Default, as it
+// is at each request.
 func AuditLog(logger *slog.Logger) func(context.Context, Record) {
 	return func(ctx context.Context, r Record) {
 		level, what := slog.LevelInfo, "discharged"
@@ -47,6 +52,9 @@ func AuditLog(logger *slog.Logger) func(context.Context, Record) {
 			level, what = slog.LevelWarn, "discharge refused"
 		}
 		attrs := []slog.Attr{slog.String("client", r.Client)}
+		if r.Reference != "" {
+			attrs = append(attrs, slog.String("caveat", r.Reference))
+		}
 		if name := r.Question.Name; name != "" {
 			attrs = append(attrs, slog.String("condition", name[:min(len(name), maxName)]))
 		}
@@ -69,8 +77,8 @@ func logFailure(ctx context.Context, logger *slog.Logger, r Record) {
 	logger = cmp.Or(logger, slog.Default())
 	switch {
 	case errors.Is(r.Err, caveat.ErrPanicked):
-		logger.ErrorContext(ctx, "dischargehttp: the checker panicked", "error", r.Err)
+		logger.ErrorContext(ctx, "dischargehttp: the checker panicked", "caveat", r.Reference, "error", r.Err)
 	case caveat.IsUndecided(r.Err) && r.logged.Load() != logger:
-		logger.WarnContext(ctx, "dischargehttp: undecided", "error", r.Err)
+		logger.WarnContext(ctx, "dischargehttp: undecided", "caveat", r.Reference, "error", r.Err)
 	}
 }

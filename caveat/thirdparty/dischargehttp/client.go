@@ -175,7 +175,7 @@ func (c *Client) gather(ctx context.Context, w macaroon.Wallet, payloads map[str
 		}
 		for _, m := range missing {
 			if err := g.add(ctx, m); err != nil {
-				return macaroon.Wallet{}, &Error{m.Location, err}
+				return macaroon.Wallet{}, failed(m.Location, m, err)
 			}
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/amaretti-go/amaretti/macaroon"
 )
 
 const prefix = "dischargehttp: "
@@ -34,12 +36,22 @@ var (
 // says. The text quotes the location, which whoever held the token may have written.
 type Error struct {
 	Location string
-	Err      error
+
+	// Reference is what [macaroon.CaveatReference] gives for the caveat that lacks a discharge. The log of the
+	// third party, if that was asked, calls it the same: see [Record]. It is empty where nothing was to be
+	// discharged.
+	Reference string
+
+	Err error
 }
 
 // Error is one line.
 func (e *Error) Error() string {
-	return prefix + "third party at " + quote(e.Location) + ": " + strings.TrimPrefix(e.Err.Error(), prefix)
+	about := ""
+	if e.Reference != "" {
+		about = ", for caveat " + e.Reference
+	}
+	return prefix + "third party at " + quote(e.Location) + about + ": " + strings.TrimPrefix(e.Err.Error(), prefix)
 }
 
 // Unwrap gives the reason.
@@ -56,6 +68,11 @@ type Refusal struct {
 // Error quotes what the third party said.
 func (r *Refusal) Error() string {
 	return fmt.Sprintf(prefix+"refused with status %d, code %s: %s", r.Status, quote(r.Code), quote(r.Message))
+}
+
+// failed says that there is no discharge for a caveat.
+func failed(at string, m macaroon.MissingDischarge, err error) error {
+	return &Error{Location: at, Reference: macaroon.CaveatReference(m.CaveatID), Err: err}
 }
 
 func badResponse(format string, args ...any) error {

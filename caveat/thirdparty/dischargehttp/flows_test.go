@@ -19,6 +19,7 @@ import (
 
 	"github.com/amaretti-go/amaretti/caveat/thirdparty"
 	"github.com/amaretti-go/amaretti/caveat/thirdparty/dischargehttp"
+	"github.com/amaretti-go/amaretti/macaroon"
 )
 
 // challenge is what a client is told if somebody has to act.
@@ -254,10 +255,12 @@ func TestWaitOutlivesTheServersTimeouts(t *testing.T) {
 }
 
 func TestFlowRefused(t *testing.T) {
+	var told records
 	flows := newFlows(t, "login", dischargehttp.FlowOptions{})
-	s := newService(t, afterInteraction, dischargehttp.ServiceOptions{Flows: flows})
+	s := newService(t, afterInteraction, dischargehttp.ServiceOptions{Flows: flows, Audit: told.audit})
 	for _, path := range []string{"/discharge/wait-token", "/discharge/wait"} {
-		c := begin(t, s, asked(caveatFor(t, s, 3, isMember)))
+		id := caveatFor(t, s, 3, isMember)
+		c := begin(t, s, asked(id))
 		require.NoError(t, flows.Refuse(flowOf(t, c.Info.VisitURL)))
 		waitURL := c.Info.WaitURL
 		if path == "/discharge/wait-token" {
@@ -266,6 +269,8 @@ func TestFlowRefused(t *testing.T) {
 		response := do(s, waitAt(path, flowOf(t, waitURL)))
 		require.Equal(t, http.StatusUnauthorized, response.StatusCode)
 		require.Equal(t, `{"Code":"permission denied","Message":"cannot discharge"}`, text(t, response))
+		list := told.all()
+		require.Equal(t, macaroon.CaveatReference(id), list[len(list)-1].Reference)
 	}
 }
 

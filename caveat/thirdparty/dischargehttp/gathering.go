@@ -30,9 +30,9 @@ func (g *gathering) check(missing []macaroon.MissingDischarge, round int) error 
 		same := func(other macaroon.MissingDischarge) bool { return other.CaveatID == m.CaveatID }
 		switch {
 		case g.has(m.CaveatID), slices.ContainsFunc(missing[:i], same):
-			return &Error{at, ErrTwice}
+			return failed(at, m, ErrTwice)
 		case round == g.client.options.Rounds, g.obtained+i == g.client.options.Discharges:
-			return &Error{at, ErrTooMany}
+			return failed(at, m, ErrTooMany)
 		}
 	}
 	return nil

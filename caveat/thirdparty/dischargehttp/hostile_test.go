@@ -116,6 +116,7 @@ func TestHostileTwins(t *testing.T) {
 		var at *dischargehttp.Error
 		require.ErrorAs(t, err, &at)
 		require.Equal(t, location, at.Location)
+		require.Equal(t, macaroon.CaveatReference("x"), at.Reference)
 	}
 }
 

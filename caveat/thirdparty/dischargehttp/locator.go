@@ -83,7 +83,7 @@ func (l *Locator) ThirdParty(ctx context.Context, location string) (party thirdp
 		return party, asked.Add(l.options.Keep), err
 	})
 	if err != nil {
-		return thirdparty.Party{}, false, &Error{at.location, err}
+		return thirdparty.Party{}, false, &Error{Location: at.location, Err: err}
 	}
 	return party, true, nil
 }

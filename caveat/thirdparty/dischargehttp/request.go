@@ -10,6 +10,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/amaretti-go/amaretti/macaroon"
 )
 
 // request is what a client asks of /discharge.
@@ -22,6 +24,9 @@ type request struct {
 	client   string
 	caller   any
 }
+
+// reference is what logs call the caveat.
+func (q *request) reference() string { return macaroon.CaveatReference(q.caveatID) }
 
 // digest tells one caveat from another.
 func (q *request) digest() [32]byte {

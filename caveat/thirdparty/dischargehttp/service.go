@@ -156,6 +156,7 @@ func (s *Service) discharge(w http.ResponseWriter, r *http.Request) {
 	asked, err := s.parse(w, r)
 	if err == nil {
 		asked.client = record.Client
+		record.Reference = asked.reference()
 		asked.caller, err = s.caller(r, asked)
 	}
 	if err == nil {
@@ -183,7 +184,7 @@ func (s *Service) caller(r *http.Request, asked *request) (any, error) {
 
 // answer asks the checker, and tells the client what came of it.
 func (s *Service) answer(w http.ResponseWriter, r *http.Request, asked *request) {
-	record := Record{Client: asked.client}
+	record := Record{Client: asked.client, Reference: asked.reference()}
 	discharge, err := s.discharger.Discharge(r.Context(), thirdparty.Request{
 		CaveatID: asked.caveatID, Payload: asked.payload, Caller: asked.caller,
 	}, thirdparty.CheckerFunc(func(ctx context.Context, q thirdparty.Question) (thirdparty.Answer, error) {

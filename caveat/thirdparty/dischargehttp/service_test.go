@@ -17,6 +17,7 @@ import (
 	"github.com/amaretti-go/amaretti/caveat"
 	"github.com/amaretti-go/amaretti/caveat/thirdparty"
 	"github.com/amaretti-go/amaretti/caveat/thirdparty/dischargehttp"
+	"github.com/amaretti-go/amaretti/macaroon"
 )
 
 // call is one request to a service.
@@ -141,6 +142,8 @@ func TestDischargeIsAnsweredAsAsked(t *testing.T) {
 			require.Equal(t, row.id, got.Macaroon.Macaroon.Identifier())
 			first, _ := got.Macaroon.Macaroon.Inspect().Caveats().Condition(0)
 			require.Equal(t, "declared user ann", first)
+			records := told.all()
+			require.Equal(t, macaroon.CaveatReference(row.id), records[len(records)-1].Reference)
 		})
 	}
 	for _, record := range told.all() {

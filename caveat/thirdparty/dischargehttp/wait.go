@@ -69,7 +69,7 @@ func (s *Service) await(w http.ResponseWriter, r *http.Request) *flow {
 		write(w, http.StatusNotFound, errorBody{Message: "nothing to wait for"})
 	case !found.agreed:
 		s.options.Flows.forget(found)
-		record.Question, record.Err = found.Question, errRefusedFlow
+		record.Reference, record.Question, record.Err = found.asked.reference(), found.Question, errRefusedFlow
 		s.refuse(w, r, record)
 	default:
 		return found
