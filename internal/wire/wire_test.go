@@ -182,6 +182,24 @@ func TestLimits(t *testing.T) {
 		require.ErrorIs(t, err, wire.ErrLimit, name)
 	}
 
+	// One too many is refused when it is met: what follows, which is cut off here, is not read.
+	caveats := encoded(m)[:len(encoded(m))-len("\x00\x06\x20")-wire.SignatureSize]
+	more := tight
+	more.Caveats++
+	for name, row := range map[string]struct {
+		data   string
+		limits wire.Limits
+	}{
+		"macaroons":   {two + "\x02", tight},
+		"caveats":     {caveats + "\x02", tight},
+		"all caveats": {encoded(m) + caveats + "\x02", more},
+	} {
+		_, err := wire.Decode(nil, nil, row.data, &row.limits)
+		require.ErrorIs(t, err, wire.ErrLimit, name)
+		_, err = decode(row.data)
+		require.ErrorIs(t, err, wire.ErrMalformed, name)
+	}
+
 	brief := wire.Macaroon{Identifier: "id", Caveats: []wire.Caveat{{ID: "brief"}}}
 	tight.Condition = len("brief")
 	_, err = wire.Decode(nil, nil, encoded(brief), &tight)
