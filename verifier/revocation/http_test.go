@@ -9,9 +9,11 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -233,21 +235,38 @@ func TestHostileAnswers(t *testing.T) {
 	require.NoError(t, ask(text(good)), "and works again")
 }
 
+// deadlined is what a server with a timeout gives to write to: past the deadline it takes nothing.
+type deadlined struct {
+	*httptest.ResponseRecorder
+	deadline time.Time
+}
+
+func (w *deadlined) SetWriteDeadline(deadline time.Time) error {
+	w.deadline = deadline
+	return nil
+}
+
+func (w *deadlined) Write(text []byte) (int, error) {
+	if !time.Now().Before(w.deadline) {
+		return 0, os.ErrDeadlineExceeded
+	}
+	return w.ResponseRecorder.Write(text)
+}
+
 // TestServerWithDeadlines: those that a server has for ordinary requests don't end the waiting.
 func TestServerWithDeadlines(t *testing.T) {
-	handler, err := revocation.Handler(revocation.NewMemory(nil), allow)
-	require.NoError(t, err)
-	server := httptest.NewUnstartedServer(handler)
-	server.Config.ReadTimeout, server.Config.WriteTimeout = 20*time.Millisecond, 20*time.Millisecond
-	server.Start()
-	defer server.Close()
-	remote, err := revocation.HTTP(server.Client(), server.URL, revocation.HTTPOptions{})
-	require.NoError(t, err)
-	all, err := remote.Changes(t.Context(), revocation.Cursor{}, time.Hour)
-	require.NoError(t, err)
-	empty, err := remote.Changes(t.Context(), all.To, 200*time.Millisecond)
-	require.NoError(t, err)
-	require.Equal(t, revocation.Batch{From: all.To, To: all.To, Changes: []revocation.Change{}}, empty)
+	synctest.Test(t, func(t *testing.T) {
+		memory := revocation.NewMemory(nil)
+		handler, err := revocation.Handler(memory, allow)
+		require.NoError(t, err)
+		all, err := memory.Changes(t.Context(), revocation.Cursor{}, 0)
+		require.NoError(t, err)
+		start := time.Now()
+		w := &deadlined{httptest.NewRecorder(), start.Add(time.Second)}
+		handler.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "GET", "/?seq=0&mark=0&wait=20000&log="+all.To.Log, nil))
+		require.Equal(t, 20*time.Second, time.Since(start))
+		require.Contains(t, w.Body.String(), `"changes":[]`)
+	})
 }
 
 // TestImpatientClient: a client that gives up early still hears that nothing is new.
