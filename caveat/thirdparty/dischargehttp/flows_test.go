@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -230,28 +231,41 @@ func TestFlowIsAnsweredOnce(t *testing.T) {
 	})
 }
 
+// deadlined is what a server with a timeout gives to write to: past the deadline it takes nothing.
+type deadlined struct {
+	*httptest.ResponseRecorder
+	deadline time.Time
+}
+
+func (w *deadlined) SetWriteDeadline(deadline time.Time) error {
+	w.deadline = deadline
+	return nil
+}
+
+func (w *deadlined) Write(text []byte) (int, error) {
+	if !time.Now().Before(w.deadline) {
+		return 0, os.ErrDeadlineExceeded
+	}
+	return w.ResponseRecorder.Write(text)
+}
+
 // A server's timeouts are for answers that are due; one that waits for a person is not.
 func TestWaitOutlivesTheServersTimeouts(t *testing.T) {
-	flows := newFlows(t, "login", dischargehttp.FlowOptions{})
-	s := newService(t, afterInteraction, dischargehttp.ServiceOptions{Flows: flows})
-	server := httptest.NewUnstartedServer(s)
-	server.Config.ReadTimeout, server.Config.WriteTimeout = 50*time.Millisecond, 50*time.Millisecond
-	server.Start()
-	t.Cleanup(server.Close)
-	c := begin(t, s, asked(caveatFor(t, s, 3, isMember)))
-	go func() {
-		time.Sleep(200 * time.Millisecond)
-		if err := flows.Complete(flowOf(t, c.Info.VisitURL), "ann"); err != nil {
-			t.Error(err)
-		}
-	}()
-	r, err := http.NewRequestWithContext(soon(t), http.MethodGet, server.URL+"/"+c.Info.WaitURL, nil)
-	require.NoError(t, err)
-	response, err := http.DefaultClient.Do(r)
-	require.NoError(t, err)
-	defer response.Body.Close()
-	require.Equal(t, http.StatusOK, response.StatusCode)
-	require.Contains(t, text(t, response), "Macaroon")
+	synctest.Test(t, func(t *testing.T) {
+		const lifetime = 10 * time.Minute
+		flows := newFlows(t, "login", dischargehttp.FlowOptions{Lifetime: lifetime})
+		s := newService(t, afterInteraction, dischargehttp.ServiceOptions{Flows: flows})
+		c := begin(t, s, asked(caveatFor(t, s, 3, isMember)))
+		time.AfterFunc(lifetime-1, func() {
+			if err := flows.Complete(flowOf(t, c.Info.VisitURL), "ann"); err != nil {
+				t.Error(err)
+			}
+		})
+		w := &deadlined{httptest.NewRecorder(), time.Now().Add(time.Second)}
+		s.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/"+c.Info.WaitURL, nil))
+		require.Equal(t, http.StatusOK, w.Code)
+		require.Contains(t, w.Body.String(), "Macaroon")
+	})
 }
 
 func TestFlowRefused(t *testing.T) {
