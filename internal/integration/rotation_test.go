@@ -28,12 +28,12 @@ import (
 
 // Two processes over one PostgreSQL mint and verify all the time, their own tokens and each
 // other's, while keys rotate and one is deleted. Nobody is refused but who has a token of that key,
-// and he is, from RefreshEvery on.
+// and he is, from StaleAfter on at the latest.
 func TestRotationUnderLoad(t *testing.T) {
 	dsn := postgresDSN(t)
-	duration, every := 5*time.Second, 500*time.Millisecond
+	rotations, every := 6, 500*time.Millisecond
 	if os.Getenv("AMARETTI_LONG") != "" {
-		duration, every = 30*time.Second, time.Second
+		rotations, every = 30, time.Second
 	}
 	here, err := join(t.Context(), dsn, every, io.Discard)
 	require.NoError(t, err)
@@ -52,12 +52,17 @@ func TestRotationUnderLoad(t *testing.T) {
 	var there string
 	listening.Go(func() { there = here.listen(t.Context(), out) })
 
-	working, stop := context.WithTimeout(t.Context(), duration)
+	// For as long as it takes: a busy machine rotates late.
+	working, stop := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer stop()
 	var deleting sync.WaitGroup
 	deleting.Go(func() {
-		time.Sleep(duration / 2)
+		defer stop()
+		here.await(working, func() bool { return len(here.seen) > rotations/2 })
 		here.deleteMinting()
+		here.await(working, func() bool {
+			return len(here.seen) > rotations && time.Since(here.buried) > here.options.StaleAfter+every
+		})
 	})
 	here.work(working)
 	deleting.Wait()
@@ -71,9 +76,7 @@ func TestRotationUnderLoad(t *testing.T) {
 	for name, n := range map[string]*atomic.Int64{"minted": &here.minted, "allowed": &here.allowed, "of the deleted key": &here.late} {
 		require.Positive(t, n.Load(), name)
 	}
-	require.Less(t, here.undecided.Load(), here.allowed.Load()/20)
-	rotations := int(duration / every)
-	require.GreaterOrEqual(t, len(here.seen), rotations/3, "keys that tokens were minted under")
+	require.Greater(t, len(here.seen), rotations, "keys that tokens were minted under")
 
 	// Each rotation made one key, whoever did it: where one stops another begins, but for the
 	// one that was deleted.
@@ -186,6 +189,18 @@ func join(ctx context.Context, dsn string, every time.Duration, out io.Writer) (
 	return p, nil
 }
 
+// await waits until something of what it keeps is so, or ctx is done.
+func (p *party) await(ctx context.Context, done func() bool) {
+	so := func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return done()
+	}
+	for ctx.Err() == nil && !so() {
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
 // work mints and verifies until ctx is done.
 func (p *party) work(ctx context.Context) {
 	var wg sync.WaitGroup
@@ -211,8 +226,10 @@ func (p *party) work(ctx context.Context) {
 }
 
 func (p *party) mint() (text, keyID string, ok bool) {
-	m, err := p.keys.Mint(context.Background(), macaroon.Grant{Subject: "billing"},
-		caveat.ExpiresIn(time.Minute), caveat.Audience("orders"), caveat.Operations("orders.read"))
+	m, err := patiently(p, func() (macaroon.Macaroon, error) {
+		return p.keys.Mint(context.Background(), macaroon.Grant{Subject: "billing"},
+			caveat.ExpiresIn(time.Minute), caveat.Audience("orders"), caveat.Operations("orders.read"))
+	})
 	if err == nil {
 		text, err = m.Encode()
 	}
@@ -243,7 +260,12 @@ func (p *party) check(text string) {
 		p.fault("parse: %v", err)
 		return
 	}
-	id, _ := macaroon.KeyID(credential.Inspect().At(0).Identifier())
+	identifier, err := macaroon.ParseIdentifier(credential.Inspect().At(0).Identifier())
+	if err != nil {
+		p.fault("parse: %v", err)
+		return
+	}
+	id := identifier.KeyID
 	began := time.Now()
 	who, err := p.verify(credential)
 	p.mu.Lock()
@@ -258,27 +280,36 @@ func (p *party) check(text string) {
 		p.fault("a token without its subject")
 	case err == nil:
 		p.allowed.Add(1)
-	case errors.As(err, &refusal) && refusal.Reason == verifier.Expired:
-		// It waited for too long to be asked about.
+	case !errors.As(err, &refusal):
+		p.fault("verify: %v", err)
 	case doomed && refusal.Reason == verifier.UnknownKey:
 		p.late.Add(1)
+	case refusal.Reason == verifier.Expired, refusal.Reason == verifier.UnknownKey && time.Since(identifier.IssuedAt) > p.options.MaxLifetime+time.Second:
+		// It waited for too long to be asked about. Issue times are in seconds.
 	default:
 		p.fault("a token of %s was refused: %v: %v", id, refusal.Reason, refusal.Cause)
 	}
 }
 
-// verify asks again, as a client does that gets a 503, if the database did not answer in time: on a
+// verify decides on a credential.
+func (p *party) verify(credential macaroon.Credential) (*verifier.Verified, error) {
+	return patiently(p, func() (*verifier.Verified, error) {
+		return p.verifier.Verify(context.Background(), credential, "orders.read", caveat.Facts{})
+	})
+}
+
+// patiently asks again, as a client does that gets a 503, if the database did not answer in time: on a
 // busy machine it may not.
-func (p *party) verify(credential macaroon.Credential) (who *verifier.Verified, err error) {
-	for range 100 {
-		who, err = p.verifier.Verify(context.Background(), credential, "orders.read", caveat.Facts{})
-		if !errors.Is(err, verifier.ErrUndecided) {
+func patiently[T any](p *party, ask func() (T, error)) (answer T, err error) {
+	for range 600 {
+		answer, err = ask()
+		if !errors.Is(err, verifier.ErrUndecided) && !errors.Is(err, rootkey.ErrStale) {
 			break
 		}
 		p.undecided.Add(1)
 		time.Sleep(50 * time.Millisecond)
 	}
-	return who, err
+	return answer, err
 }
 
 // mustRefuse tells whether a key is known to be deleted for long enough by some instant.
@@ -330,7 +361,7 @@ func (p *party) listen(ctx context.Context, other io.Reader) (last string) {
 		case "agreed":
 			agree()
 		case "deleted":
-			p.bury(argument, time.Now().Add(p.options.RefreshEvery))
+			p.bury(argument, time.Now().Add(p.options.StaleAfter)) // or RefreshEvery, if the database answers
 		case "summary":
 			last = argument
 		}
