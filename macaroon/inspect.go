@@ -86,24 +86,29 @@ func (u UnverifiedMacaroon) describe(b *strings.Builder) {
 		return
 	}
 	fmt.Fprintf(b, "location %q\n", u.Location())
-	minters := 0
-	if id, err := ParseIdentifier(u.Identifier()); err != nil {
+	id, err := ParseIdentifier(u.Identifier()) // else the zero one, which counts no caveat
+	if err != nil {
 		fmt.Fprintf(b, "identifier %q\n", u.Identifier())
 	} else {
-		minters = id.Caveats
 		fmt.Fprintf(b, "identifier: key %s, token %s, issued %s, subject %q\n",
 			id.KeyID, id.TokenID, id.IssuedAt.Format(time.RFC3339), id.Subject)
 	}
 	for i, c := range u.Caveats().All() {
 		by := ""
-		if i < minters {
+		if i < id.Caveats {
 			by = " (minter)"
 		}
-		if c.ThirdParty() {
-			fmt.Fprintf(b, "caveat %d%s: third party at %q, caveat id %q\n", i, by, c.Location, c.ID)
-		} else {
+		if !c.ThirdParty() {
 			fmt.Fprintf(b, "caveat %d%s: %q\n", i, by, c.ID)
+			continue
 		}
+		fmt.Fprintf(b, "caveat %d%s: third party at %q, caveat id %q", i, by, c.Location, c.ID)
+		for _, a := range id.Attests {
+			if a.Caveat == i {
+				fmt.Fprintf(b, ", to attest %q", a.Keys)
+			}
+		}
+		b.WriteString("\n")
 	}
 }
 

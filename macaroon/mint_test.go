@@ -52,6 +52,13 @@ func TestMint(t *testing.T) {
 	narrow, err := m.Attenuate(macaroon.Condition("more"))
 	require.NoError(t, err)
 	require.Equal(t, m.Identifier(), narrow.Identifier())
+	require.Contains(t, narrow.Inspect().String(), `
+caveat 0 (minter): "allow orders.read"
+caveat 1 (minter): third party at "", caveat id "caveat user,tenant", to attest ["user" "tenant"]
+caveat 2 (minter): "audience orders"
+caveat 3 (minter): third party at "", caveat id "caveat group", to attest ["group"]
+caveat 4: "more"
+`)
 }
 
 // TestTokenIDsAreRandom: nobody can tell beforehand what a token will be called.
