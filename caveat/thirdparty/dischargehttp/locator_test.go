@@ -1,6 +1,7 @@
 package dischargehttp_test
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"testing"
@@ -53,6 +54,25 @@ func TestLocatorKeepsAndForgets(t *testing.T) {
 		time.Sleep(time.Nanosecond)
 		require.Equal(t, fresh.Public(), find())
 		require.Equal(t, 2, requests)
+	})
+}
+
+// When nobody waits for a key any more, it is not asked for any longer.
+func TestLocatorGivesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := gated(nil)
+		l := newLocator(t, dischargehttp.LocatorOptions{Base: inProcess(g)}, home)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() {
+			_, _, err := l.ThirdParty(ctx, home)
+			done <- err
+		}()
+		synctest.Wait()
+		cancel()
+		require.ErrorIs(t, received(t, done), context.Canceled)
+		synctest.Wait()
+		require.EqualValues(t, 1, g.gone.Load())
 	})
 }
 
