@@ -24,6 +24,7 @@ type Client struct {
 	options   ClientOptions
 	exchanger exchanger
 	kept      *memo[question, BakeryMacaroon]
+	atOnce    int // discharges that are asked for at the same time, for one wallet
 }
 
 // ClientOptions are what a [Client] may be told besides which third parties there are. The zero value is the safe
@@ -41,7 +42,8 @@ type ClientOptions struct {
 
 	// Interactors take part in interactions, if somebody has to act before there is a discharge: those of a
 	// browser, see [Browser], and others. The first whose kind the third party offers is used. Waiting until
-	// somebody else has acted needs none.
+	// somebody else has acted needs none. With any, discharges for one wallet are got one after the other, so that
+	// nobody is to act in two places at once.
 	Interactors []Interactor
 
 	// Timeout is how long one request may take, but for those that wait until somebody has acted. Zero means 10
@@ -93,6 +95,7 @@ const (
 	defaultDischarges         = 15
 	defaultCache              = 1024
 	maxKept                   = time.Hour
+	maxAtOnce                 = 8
 )
 
 // NewClient makes a client that asks the third parties at these locations, such as "https://id.example" or
@@ -115,16 +118,23 @@ func NewClient(locations []string, options ClientOptions) (*Client, error) {
 	if err := errors.Join(problems...); err != nil {
 		return nil, fmt.Errorf(prefix+"client: %w", err)
 	}
+	atOnce := maxAtOnce
+	if len(options.Interactors) > 0 {
+		atOnce = 1
+	}
 	options.Interactors = append(slices.Clone(options.Interactors), poll{})
 	return &Client{
-		places: places, options: options,
+		places: places, options: options, atOnce: atOnce,
 		exchanger: newExchanger(options.Base, options.Timeout),
 		kept:      &memo[question, BakeryMacaroon]{most: max(options.Cache, 0)},
 	}, nil
 }
 
 // Discharge gets the discharges that w lacks, nested ones too, and gives the wallet with them. If one can't be got
-// there is no wallet, and the error is an [*Error] that says of which third party.
+// there is no wallet, and the error is an [*Error] that says of which third party: that of the first such caveat.
+//
+// Up to eight discharges are asked for at the same time, or one if there are Interactors. Those that a discharge needs
+// itself are asked for when all others are there.
 func (c *Client) Discharge(ctx context.Context, w macaroon.Wallet) (macaroon.Wallet, error) {
 	return c.gather(ctx, w, nil, anyAge)
 }
@@ -173,10 +183,8 @@ func (c *Client) gather(ctx context.Context, w macaroon.Wallet, payloads map[str
 		if err := g.check(missing, round); err != nil {
 			return macaroon.Wallet{}, err
 		}
-		for _, m := range missing {
-			if err := g.add(ctx, m); err != nil {
-				return macaroon.Wallet{}, failed(m.Location, m, err)
-			}
+		if err := g.add(ctx, missing); err != nil {
+			return macaroon.Wallet{}, err
 		}
 	}
 }
@@ -188,24 +196,31 @@ type question struct {
 	identity string
 }
 
-// obtain gets one discharge, or gives one that was kept.
-func (c *Client) obtain(ctx context.Context, m macaroon.MissingDischarge, payload string, age time.Duration) (BakeryMacaroon, error) {
-	at, err := c.places.find(m.Location)
+// inquire asks for one discharge, or gives one that was kept.
+func (c *Client) inquire(ctx context.Context, m macaroon.MissingDischarge, payload string, age time.Duration) inquiry[question, BakeryMacaroon] {
+	at, as, err := c.whom(ctx, m.Location)
 	if err != nil {
-		return BakeryMacaroon{}, err
-	}
-	var as Identity
-	if c.options.Identity != nil {
-		if as, err = c.options.Identity(ctx, at.location); err != nil {
-			return BakeryMacaroon{}, fmt.Errorf("identity: %w", err)
-		}
+		return inquiry[question, BakeryMacaroon]{err: err}
 	}
 	asked := request{caveatID: m.CaveatID, payload: payload}
-	return c.kept.get(ctx, question{at.location, asked.digest(), as.Name}, age,
+	return c.kept.inquire(ctx, question{at.location, asked.digest(), as.Name}, age,
 		func(ctx context.Context) (BakeryMacaroon, time.Time, error) {
 			s := session{client: c, place: at, header: header(as), request: asked}
 			return s.obtain(ctx)
 		})
+}
+
+// whom tells which third party is to be asked, and as whom.
+func (c *Client) whom(ctx context.Context, location string) (at place, as Identity, err error) {
+	if at, err = c.places.find(location); err != nil {
+		return place{}, Identity{}, err
+	}
+	if c.options.Identity != nil {
+		if as, err = c.options.Identity(ctx, at.location); err != nil {
+			return place{}, Identity{}, fmt.Errorf("identity: %w", err)
+		}
+	}
+	return at, as, nil
 }
 
 func header(as Identity) http.Header {

@@ -30,7 +30,8 @@
 // Where a token says its third parties are is not authenticated. The client goes to the locations that it was made
 // for, by their exact origin and path, and to no others; it follows no redirect, sends no cookies, and reads and waits
 // no longer than its limits say. A discharge must have the caveat id that was asked for; whether it is any good, only
-// a verifier can tell. What a client gets it keeps until shortly before it expires, apart for each identity.
+// a verifier can tell. What a client gets it keeps until shortly before it expires, apart for each identity. Third
+// parties do not wait for each other, unless the client has Interactors.
 //
 // Anybody who had a token before can have added a caveat for one of these third parties, and learns, by whether the
 // client comes back with its discharge, what that says about the client. So a client that takes tokens from anybody

@@ -49,17 +49,42 @@ func (g *gathering) has(caveatID string) bool {
 	return false
 }
 
-// add gets one discharge.
-func (g *gathering) add(ctx context.Context, m macaroon.MissingDischarge) error {
-	discharge, err := g.client.obtain(ctx, m, g.payloads[m.CaveatID], g.age)
-	if err != nil {
-		return err
+// add gets the discharges of these caveats, several at a time. They are waited for in the order of the caveats, so that
+// the outcome does not depend on who answers first.
+func (g *gathering) add(ctx context.Context, missing []macaroon.MissingDischarge) error {
+	var few [4]inquiry[question, BakeryMacaroon]
+	asked := few[:0]
+	defer func() { // also if code that is not ours panics
+		for i := range asked {
+			asked[i].leave()
+		}
+	}()
+	for i, m := range missing {
+		for len(asked) < min(i+g.client.atOnce, len(missing)) {
+			next := missing[len(asked)]
+			asked = append(asked, g.client.inquire(ctx, next, g.payloads[next.CaveatID], g.age))
+			if asked[len(asked)-1].err != nil {
+				missing = missing[:len(asked)] // nobody need be asked for the others
+			}
+		}
+		discharge, err := asked[i].wait(ctx)
+		if err == nil {
+			err = g.put(discharge, m.Location)
+		}
+		if err != nil {
+			return failed(m.Location, m, err)
+		}
 	}
+	return nil
+}
+
+// put puts one discharge into the wallet.
+func (g *gathering) put(discharge BakeryMacaroon, location string) error {
 	with, err := g.wallet.With(discharge.Macaroon)
 	if err != nil {
 		return err
 	}
-	g.note(discharge, m.Location)
+	g.note(discharge, location)
 	g.wallet = with
 	g.obtained++
 	return nil

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -29,14 +30,16 @@ func plain(id, location string) macaroon.Caveat {
 // discharges makes a handler that answers every request for a discharge with what it is told to.
 func discharges(t testing.TB, made func(id string) (macaroon.Macaroon, map[string]string)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		id, err := base64.RawURLEncoding.DecodeString(r.FormValue("id64"))
-		if err != nil {
-			t.Error(err)
-		}
-		m, payloads := made(string(id))
+		m, payloads := made(caveatID(r))
 		w.Header().Set("Content-Type", "application/json")
 		json.NewEncoder(w).Encode(struct{ Macaroon dischargehttp.BakeryMacaroon }{dischargehttp.BakeryMacaroon{Macaroon: m, Payloads: payloads}})
 	}
+}
+
+// caveatID gives what a client asks for, or nothing.
+func caveatID(r *http.Request) string {
+	id, _ := base64.RawURLEncoding.DecodeString(r.FormValue("id64"))
+	return string(id)
 }
 
 func newMacaroon(t testing.TB, id string, caveats ...macaroon.Caveat) macaroon.Macaroon {
@@ -101,6 +104,16 @@ func TestHostileNeverEnough(t *testing.T) {
 			require.Equal(t, row.most, requests.Load())
 		})
 	}
+}
+
+// Discharges that each are within what a wallet can hold, and together are not.
+func TestHostileTogetherTooMuch(t *testing.T) {
+	c := newClient(t, dischargehttp.ClientOptions{Base: inProcess(discharges(t, func(id string) (macaroon.Macaroon, map[string]string) {
+		return newMacaroon(t, id, slices.Repeat([]macaroon.Caveat{macaroon.Condition("x")}, 64)...), nil
+	}))}, home)
+	w := newOrders(t).wallet(t, plain("a", home), plain("b", home), plain("c", home), plain("d", home))
+	_, err := c.Discharge(soon(t), w)
+	require.ErrorIs(t, err, macaroon.ErrLimit)
 }
 
 // A token that asks twice for one discharge, of one third party or of two, has nobody asked.
@@ -431,7 +444,8 @@ func TestHostilePayloads(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []url.Values
-			c := newClient(t, dischargehttp.ClientOptions{Base: inProcess(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			oneByOne := []dischargehttp.Interactor{interactor(nil)}
+			c := newClient(t, dischargehttp.ClientOptions{Interactors: oneByOne, Base: inProcess(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				r.ParseForm()
 				got = append(got, r.Form)
 				discharges(t, func(id string) (macaroon.Macaroon, map[string]string) {

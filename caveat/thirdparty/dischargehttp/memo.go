@@ -28,7 +28,7 @@ type remembered[V any] struct {
 
 // flight is a question under way. Its results may be read once done is closed.
 type flight[V any] struct {
-	waiting int // callers; guarded by the memo's mutex
+	waiting int // callers who have not left; guarded by the memo's mutex
 	cancel  context.CancelFunc
 	done    chan struct{}
 	value   V
@@ -41,34 +41,63 @@ type flight[V any] struct {
 // Callers who come while a question is under way share it. It has the values of the first one's context, but does not
 // end with it: it ends when nobody waits any more.
 func (m *memo[K, V]) get(ctx context.Context, key K, age time.Duration, ask func(context.Context) (V, time.Time, error)) (V, error) {
-	var none V
+	i := m.inquire(ctx, key, age, ask)
+	defer i.leave()
+	return i.wait(ctx)
+}
+
+// inquiry is one caller's interest in an answer. Whoever makes one must leave it in the end.
+type inquiry[K comparable, V any] struct {
+	memo   *memo[K, V]
+	key    K
+	flight *flight[V] // nil if there is nothing to wait for
+	value  V
+	err    error
+}
+
+// inquire is the part of get that does not wait.
+func (m *memo[K, V]) inquire(ctx context.Context, key K, age time.Duration, ask func(context.Context) (V, time.Time, error)) inquiry[K, V] {
 	if ctx.Err() != nil {
-		return none, ctx.Err()
+		return inquiry[K, V]{err: ctx.Err()}
 	}
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	if r, found := m.known[key]; found && time.Now().Before(r.until) && time.Since(r.since) <= age {
-		m.mu.Unlock()
-		return r.value, nil
+		return inquiry[K, V]{value: r.value}
 	}
 	f := m.flights[key]
 	if f == nil {
 		f = m.start(ctx, key, ask)
 	}
 	f.waiting++
-	m.mu.Unlock()
+	return inquiry[K, V]{memo: m, key: key, flight: f}
+}
 
+// wait gives the answer once it is there.
+func (i *inquiry[K, V]) wait(ctx context.Context) (V, error) {
+	if i.flight == nil {
+		return i.value, i.err
+	}
 	select {
-	case <-f.done:
-		return f.value, f.err
+	case <-i.flight.done:
+		return i.flight.value, i.flight.err
 	case <-ctx.Done():
+		var none V
+		return none, ctx.Err()
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if f.waiting--; f.waiting == 0 {
-		f.cancel()
-		m.land(key, f) // so that nobody joins what was cancelled
+}
+
+// leave ends the question if it is still under way and nobody else is interested.
+func (i *inquiry[K, V]) leave() {
+	if i.flight == nil {
+		return
 	}
-	return none, ctx.Err()
+	i.memo.mu.Lock()
+	defer i.memo.mu.Unlock()
+	if i.flight.waiting--; i.flight.waiting == 0 {
+		i.flight.cancel()
+		i.memo.land(i.key, i.flight) // so that nobody joins what was cancelled
+	}
 }
 
 // start sets a question on its way. The mutex is held.
