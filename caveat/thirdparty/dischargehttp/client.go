@@ -46,8 +46,10 @@ type ClientOptions struct {
 	// nobody is to act in two places at once.
 	Interactors []Interactor
 
-	// Timeout is how long one request may take, but for those that wait until somebody has acted. Zero means 10
-	// seconds; negative is an error.
+	// Timeout is how long one request may take, but for those that wait until somebody has acted. While a third
+	// party does not answer, whoever needs a discharge that is not kept waits for up to so long, since failures are
+	// not kept: what is answered with one says as a rule nothing about other caveats. Zero means 10 seconds;
+	// negative is an error.
 	Timeout time.Duration
 
 	// InteractionTimeout is how long somebody has to act. Zero means 5 minutes; negative is an error.
