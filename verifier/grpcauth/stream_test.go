@@ -46,24 +46,26 @@ func exchange(stream pb.TestService_FullDuplexCallClient, resource string) error
 // TestStreamExpires: a stream that is idle in the middle ends when its token does, while
 // its handler waits for a message.
 func TestStreamExpires(t *testing.T) {
-	s := newService(t, setup{})
-	ended := make(chan error, 2)
-	s.handler.duplex = func(stream pb.TestService_FullDuplexCallServer) error {
-		err := echo(stream)
-		ended <- err
-		ended <- context.Cause(stream.Context())
-		return err
-	}
-	stream := s.open(s.with(s.bearer(caveat.ExpiresIn(500 * time.Millisecond))))
-	require.NoError(t, exchange(stream, "orders/7"))
-	_, err := stream.Recv()
-	require.Equal(t, invalid, answerOf(t, err))
-	require.ErrorIs(t, <-ended, verifier.ErrExpired)
-	require.ErrorIs(t, <-ended, verifier.ErrExpired)
-	records := s.audited()
-	require.Len(t, records, 2)
-	require.NotNil(t, records[0].Verified)
-	require.Equal(t, verifier.Expired, records[1].Err.Reason)
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(t, setup{})
+		ended := make(chan error, 2)
+		s.handler.duplex = func(stream pb.TestService_FullDuplexCallServer) error {
+			err := echo(stream)
+			ended <- err
+			ended <- context.Cause(stream.Context())
+			return err
+		}
+		stream := s.open(s.with(s.bearer(caveat.ExpiresIn(10 * time.Second))))
+		require.NoError(t, exchange(stream, "orders/7"))
+		_, err := stream.Recv()
+		require.Equal(t, invalid, answerOf(t, err))
+		require.ErrorIs(t, <-ended, verifier.ErrExpired)
+		require.ErrorIs(t, <-ended, verifier.ErrExpired)
+		records := s.audited()
+		require.Len(t, records, 2)
+		require.NotNil(t, records[0].Verified)
+		require.Equal(t, verifier.Expired, records[1].Err.Reason)
+	})
 }
 
 // TestStreamRevoked: likewise when it is revoked, at once.
@@ -276,48 +278,53 @@ func TestStreamLosesItsKey(t *testing.T) {
 // TestStuckHandler: the peer is answered when the token ends, whatever the handler does;
 // and the handler can do nothing with the stream any more.
 func TestStuckHandler(t *testing.T) {
-	s := newService(t, setup{})
-	proceed, failed := make(chan struct{}), make(chan error, 4)
-	s.handler.duplex = func(stream pb.TestService_FullDuplexCallServer) error {
-		<-proceed
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(t, setup{})
+		proceed, failed := make(chan struct{}), make(chan error, 4)
+		s.handler.duplex = func(stream pb.TestService_FullDuplexCallServer) error {
+			<-proceed
+			_, err := stream.Recv()
+			failed <- err
+			failed <- stream.Send(&pb.StreamingOutputCallResponse{})
+			failed <- stream.SendHeader(metadata.Pairs("a", "b"))
+			<-stream.Context().Done()
+			failed <- context.Cause(stream.Context())
+			panic("panic-value-" + leak)
+		}
+		stream := s.open(s.with(s.bearer(caveat.ExpiresIn(10 * time.Second))))
+		require.NoError(t, stream.Send(message("a")))
 		_, err := stream.Recv()
-		failed <- err
-		failed <- stream.Send(&pb.StreamingOutputCallResponse{})
-		failed <- stream.SendHeader(metadata.Pairs("a", "b"))
-		<-stream.Context().Done()
-		failed <- context.Cause(stream.Context())
-		panic("panic-value-" + leak)
-	}
-	stream := s.open(s.with(s.bearer(caveat.ExpiresIn(300 * time.Millisecond))))
-	require.NoError(t, stream.Send(message("a")))
-	_, err := stream.Recv()
-	require.Equal(t, invalid, answerOf(t, err))
-	close(proceed)
-	for range 4 {
-		require.ErrorIs(t, <-failed, verifier.ErrExpired)
-	}
-	require.Eventually(t, func() bool { return strings.Contains(s.log.String(), "grpcauth: a handler panicked") }, 5*time.Second, time.Millisecond)
-	require.NotContains(t, s.log.String(), "panic-value")
+		require.Equal(t, invalid, answerOf(t, err))
+		close(proceed)
+		for range 4 {
+			require.ErrorIs(t, <-failed, verifier.ErrExpired)
+		}
+		synctest.Wait()
+		require.Contains(t, s.log.String(), "grpcauth: a handler panicked")
+		require.NotContains(t, s.log.String(), "panic-value")
+	})
 }
 
 // TestBlockedSend: a peer that reads nothing does not hold the handler beyond the token.
 func TestBlockedSend(t *testing.T) {
-	s := newService(t, setup{})
-	ended := make(chan error, 1)
-	s.handler.output = func(_ *pb.StreamingOutputCallRequest, stream pb.TestService_StreamingOutputCallServer) (err error) {
-		for err == nil {
-			err = stream.Send(&pb.StreamingOutputCallResponse{Payload: &pb.Payload{Body: make([]byte, 1<<16)}})
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(t, setup{})
+		ended := make(chan error, 1)
+		s.handler.output = func(_ *pb.StreamingOutputCallRequest, stream pb.TestService_StreamingOutputCallServer) (err error) {
+			for err == nil {
+				err = stream.Send(&pb.StreamingOutputCallResponse{Payload: &pb.Payload{Body: make([]byte, 1<<16)}})
+			}
+			ended <- err
+			return err
 		}
-		ended <- err
-		return err
-	}
-	stream, err := pb.NewTestServiceClient(s.conn).StreamingOutputCall(s.with(s.bearer(caveat.ExpiresIn(300*time.Millisecond))), message(""))
-	require.NoError(t, err)
-	require.Error(t, <-ended)
-	for err == nil { // what was sent before arrives, and then the reason
-		_, err = stream.Recv()
-	}
-	require.Equal(t, invalid, answerOf(t, err))
+		stream, err := pb.NewTestServiceClient(s.conn).StreamingOutputCall(s.with(s.bearer(caveat.ExpiresIn(10*time.Second))), message(""))
+		require.NoError(t, err)
+		require.Error(t, <-ended)
+		for err == nil { // what was sent before arrives, and then the reason
+			_, err = stream.Recv()
+		}
+		require.Equal(t, invalid, answerOf(t, err))
+	})
 }
 
 // counting is a stream that counts what is received from it.
