@@ -2,8 +2,9 @@ package integration_test
 
 import (
 	"context"
-	"net"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -13,35 +14,36 @@ import (
 	"github.com/amaretti-go/amaretti/macaroon/rootkey/redisstore"
 )
 
-// redisServer is a Redis of a test's own, which keeps what it was told when it is killed.
+// redisServer is a Redis of a test's own, which keeps what it was told when it is killed. It listens on a
+// socket in its folder: a port that is free can be another's by the time it starts.
 type redisServer struct {
-	t            *testing.T
-	address, dir string
-	command      *exec.Cmd
+	t       *testing.T
+	dir     string
+	command *exec.Cmd
 }
 
 func newRedis(t *testing.T) *redisServer {
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		missing(t, "Redis", err)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	dir, err := os.MkdirTemp("", "redis") // t.TempDir's name, with the test's in it, may be too long for a socket
 	require.NoError(t, err)
-	s := &redisServer{t: t, address: listener.Addr().String(), dir: t.TempDir()}
-	require.NoError(t, listener.Close())
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	s := &redisServer{t: t, dir: dir}
 	s.start()
 	t.Cleanup(s.kill)
 	return s
 }
 
 func (s *redisServer) start() {
-	_, port, err := net.SplitHostPort(s.address)
-	require.NoError(s.t, err)
-	s.command = exec.Command("redis-server", "--bind", "127.0.0.1", "--port", port, "--dir", s.dir,
+	s.command = exec.Command("redis-server", "--port", "0", "--unixsocket", s.socket(), "--dir", s.dir,
 		"--save", "", "--appendonly", "yes", "--appendfsync", "always")
 	require.NoError(s.t, s.command.Start())
 	client := s.connect(s.t)
 	require.Eventually(s.t, func() bool { return client.Ping(context.Background()).Err() == nil }, 30*time.Second, 10*time.Millisecond)
 }
+
+func (s *redisServer) socket() string { return filepath.Join(s.dir, "socket") }
 
 func (s *redisServer) kill() {
 	s.command.Process.Kill()
@@ -49,7 +51,7 @@ func (s *redisServer) kill() {
 }
 
 func (s *redisServer) connect(t *testing.T) *redis.Client {
-	client := redis.NewClient(&redis.Options{Addr: s.address, ContextTimeoutEnabled: true, MaxRetries: -1})
+	client := redis.NewClient(&redis.Options{Network: "unix", Addr: s.socket(), ContextTimeoutEnabled: true, MaxRetries: -1})
 	t.Cleanup(func() { client.Close() })
 	return client
 }
