@@ -75,9 +75,13 @@ func getThrough(t *testing.T, trouble trouble) {
 	auth, err := httpauth.New(v, httpauth.Options{Log: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	handler := auth.RequireFunc("orders.read", func(http.ResponseWriter, *http.Request) {})
-	token, err := keys.Mint(ctx, macaroon.Grant{Subject: "billing"},
-		caveat.ExpiresIn(time.Hour), caveat.Audience("orders"), caveat.Operations("orders.read"))
-	require.NoError(t, err)
+	// On a busy machine a store that is well does not always answer in time either.
+	var token macaroon.Macaroon
+	require.Eventually(t, func() bool {
+		token, err = keys.Mint(ctx, macaroon.Grant{Subject: "billing"},
+			caveat.ExpiresIn(time.Hour), caveat.Audience("orders"), caveat.Operations("orders.read"))
+		return err == nil
+	}, 30*time.Second, 10*time.Millisecond)
 	text, err := token.Encode()
 	require.NoError(t, err)
 	ask := func(ctx context.Context) (status int) {
@@ -102,12 +106,16 @@ func getThrough(t *testing.T, trouble trouble) {
 	}
 	before, err := keys.Keys(ctx)
 	require.NoError(t, err)
-	require.Equal(t, http.StatusOK, ask(ctx))
+	until(http.StatusOK, http.StatusServiceUnavailable)
 
 	trouble.begin()
-	short, cancelShort := context.WithTimeout(ctx, time.Second)
-	defer cancelShort()
-	_, err = keys.Rotate(short)
+	patience := 30 * time.Second
+	if trouble.says == context.DeadlineExceeded.Error() {
+		patience = time.Second // there is no other end
+	}
+	limited, cancelLimited := context.WithTimeout(ctx, patience)
+	defer cancelLimited()
+	_, err = keys.Rotate(limited)
 	require.ErrorContains(t, err, "rootkey: rotate: ")
 	require.ErrorContains(t, err, trouble.says)
 	require.NotContains(t, err.Error(), "\x00")
@@ -138,7 +146,7 @@ func getThrough(t *testing.T, trouble trouble) {
 	require.NoError(t, err)
 	require.Len(t, after, len(before)+1)
 	require.Equal(t, before[0].ID, after[0].ID)
-	require.Equal(t, http.StatusOK, ask(ctx))
+	until(http.StatusOK, http.StatusServiceUnavailable)
 }
 
 func postgresGone(t *testing.T) trouble {
