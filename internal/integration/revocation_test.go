@@ -404,7 +404,8 @@ func TestRevocationSQLWaitsItsTurn(t *testing.T) {
 // TestRevocationConnectionsDie: an error, nothing half done, and then it works again.
 func TestRevocationConnectionsDie(t *testing.T) {
 	server := postgresServer(t)
-	s, killer := server.revocations(t, ""), server.open(t)
+	victims := fmt.Sprint("victims_", rand.Uint64())
+	s, killer := server.with("application_name="+victims).revocations(t, ""), server.open(t)
 	require.NoError(t, s.Revoke(t.Context(), revocation.Key("first"), time.Time{}, ""))
 	b, err := s.Changes(t.Context(), revocation.Cursor{}, 0)
 	require.NoError(t, err)
@@ -417,8 +418,7 @@ func TestRevocationConnectionsDie(t *testing.T) {
 			case <-stop:
 				return
 			default:
-				if _, err := killer.Exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-					WHERE pid <> pg_backend_pid() AND query LIKE '%amaretti_revoked%'`); err != nil {
+				if _, err := killer.Exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1`, victims); err != nil {
 					t.Error(err)
 				}
 				time.Sleep(5 * time.Millisecond)
