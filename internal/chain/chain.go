@@ -36,7 +36,7 @@ func DeriveKey(rootKey []byte) (key [Size]byte) {
 
 const (
 	blockSize    = sha256.BlockSize // RFC 2104's B
-	smallMessage = 183              // most conditions fit: no allocation, little to clear
+	smallMessage = 192              // most conditions fit: no allocation, little to clear
 	largeMessage = 4 << 10          // the default limit of a condition: one allocation for the rest
 )
 
@@ -51,9 +51,9 @@ const (
 // there is no state worth keeping between links, and crypto/hmac, which is built
 // for long-lived keys, would spend more on its set-up than on hashing.
 type Hasher struct {
-	small [blockSize + smallMessage + minPadding]byte // a block for the key, and a message behind it
-	large []byte                                      // the same for longer messages
-	outer [2 * blockSize]byte                         // a block for the key, and the sum of the above
+	small [blockSize + smallMessage]byte // a block for the key, and a message behind it
+	large []byte                         // the same for longer messages
+	outer [blockSize + Size]byte         // a block for the key, and the sum of the above
 	links int
 }
 
@@ -101,14 +101,13 @@ func (h *Hasher) macPair(out, key, a, b *[Size]byte) {
 	h.sum(out, key, inner)
 }
 
-// scratch gives so many bytes, with room behind them for their padding.
+// scratch gives so many bytes, which hold what the last link left there.
 func (h *Hasher) scratch(n int) []byte {
-	size := padded(n)
-	if size <= len(h.small) {
+	if n <= len(h.small) {
 		return h.small[:n]
 	}
-	if size > len(h.large) {
-		h.large = make([]byte, max(size, padded(blockSize+largeMessage)))
+	if n > len(h.large) {
+		h.large = make([]byte, max(n, blockSize+largeMessage))
 	}
 	return h.large[:n]
 }
@@ -118,8 +117,8 @@ func (h *Hasher) sum(out, key *[Size]byte, inner []byte) {
 	h.links++
 	mask((*[blockSize]byte)(inner), key, innerMask)
 	mask((*[blockSize]byte)(h.outer[:]), key, outerMask)
-	*(*[Size]byte)(h.outer[blockSize:]) = sum256(inner)
-	*out = sum256(h.outer[:blockSize+Size])
+	*(*[Size]byte)(h.outer[blockSize:]) = sha256.Sum256(inner)
+	*out = sha256.Sum256(h.outer[:])
 }
 
 // What RFC 2104 fills its two blocks with.
