@@ -77,7 +77,7 @@ type Identity struct {
 	// Name tells identities apart.
 	Name string
 
-	// Header is added to the requests: Authorization, or Cookie. It is not changed.
+	// Header is added to the requests: Authorization, or Cookie. It is copied, and not changed.
 	Header http.Header
 }
 
@@ -221,12 +221,14 @@ func (c *Client) whom(ctx context.Context, location string) (at place, as Identi
 		if as, err = c.options.Identity(ctx, at.location); err != nil {
 			return place{}, Identity{}, fmt.Errorf("identity: %w", err)
 		}
+		as.Header = as.Header.Clone() // it may be used again, for the next third party, before it is sent
 	}
 	return at, as, nil
 }
 
+// header gives what is sent as an identity, whose header is a copy already.
 func header(as Identity) http.Header {
-	h := as.Header.Clone()
+	h := as.Header
 	if h == nil {
 		h = http.Header{}
 	}

@@ -150,6 +150,37 @@ func TestPayloadsAtTheSameTime(t *testing.T) {
 	require.Empty(t, o.user(t, w), "and it verifies")
 }
 
+// What Identity gives for one third party does not reach another, though it uses one header for all of them and is asked
+// about the next one at once.
+func TestIdentitiesAtTheSameTime(t *testing.T) {
+	var mu sync.Mutex
+	sent := make(map[string]string)
+	answers := inProcess(discharges(t, func(id string) (macaroon.Macaroon, map[string]string) { return newMacaroon(t, id), nil }))
+	base := roundTripper(func(r *http.Request) (*http.Response, error) {
+		mu.Lock()
+		sent["https://"+r.URL.Host] = r.Header.Get("Authorization")
+		mu.Unlock()
+		return answers.RoundTrip(r)
+	})
+	want := make(map[string]string)
+	var locations []string
+	var caveats []macaroon.Caveat
+	for i := range 8 {
+		location := fmt.Sprintf("https://id%d.example", i)
+		want[location] = "for " + location
+		locations, caveats = append(locations, location), append(caveats, plain(location, location))
+	}
+	one := make(http.Header)
+	c := newClient(t, dischargehttp.ClientOptions{Base: base, Identity: func(_ context.Context, location string) (dischargehttp.Identity, error) {
+		one.Set("Authorization", want[location])
+		return dischargehttp.Identity{Header: one}, nil
+	}}, locations...)
+	_, err := c.Discharge(soon(t), newOrders(t).wallet(t, caveats...))
+	require.NoError(t, err)
+	require.Equal(t, want, sent)
+	require.Len(t, one, 1, "and it is not changed")
+}
+
 // A third party that is asked in vain, since another one refuses, notices that nobody waits any more.
 func TestRefusedAtTheSameTime(t *testing.T) {
 	asked, gone := make(chan struct{}), make(chan struct{})
