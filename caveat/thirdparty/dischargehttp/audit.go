@@ -16,8 +16,8 @@ type Record struct {
 	// Client is what ServiceOptions.Client said.
 	Client string
 
-	// Reference is what [macaroon.CaveatReference] gives for the caveat; empty if the request names none that
-	// can be read. Clients, and whoever verifies the token, know it by the same.
+	// Reference is what [macaroon.CaveatReference] gives for the caveat; empty if the request can't be read, or
+	// waits for nothing that is known. Clients, and whoever verifies the token, know it by the same.
 	Reference string
 
 	// Question is what the checker was asked, with the caller; zero if it did not come to that.
