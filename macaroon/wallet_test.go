@@ -62,8 +62,6 @@ func TestMissing(t *testing.T) {
 	}
 }
 
-// Whatever the order in which discharges came, they are sent depth first, and
-// bound so that the oracle takes them.
 // TestCaveatReference: of the bytes of the caveat id, whatever they are, and not of the location.
 func TestCaveatReference(t *testing.T) {
 	require.Equal(t, "ba7816bf8f01cfea", macaroon.CaveatReference("abc")) // FIPS 180-2, B.1
@@ -71,6 +69,8 @@ func TestCaveatReference(t *testing.T) {
 	require.NotEqual(t, macaroon.CaveatReference("abc\xff"), macaroon.CaveatReference("abc\xfe"))
 }
 
+// Whatever the order in which discharges came, they are sent depth first, and
+// bound so that the oracle takes them.
 func TestEncodeBindsDepthFirst(t *testing.T) {
 	primary, d := tree(t)
 	for _, order := range [][]string{{"a", "a1", "a2", "b"}, {"b", "a2", "a1", "a"}} {
