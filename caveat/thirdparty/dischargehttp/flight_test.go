@@ -51,6 +51,52 @@ func TestForgetWhileAsking(t *testing.T) {
 	})
 }
 
+// Who asked before an identity was forgotten, and is answered or gives up, keeps nobody from sharing what was asked since.
+func TestForgottenLeavesOthersAlone(t *testing.T) {
+	for name, givesUp := range map[string]bool{"answered": false, "gives up": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newService(t, members, dischargehttp.ServiceOptions{Caller: byHeader})
+				old, young := gated(s), gated(s)
+				base := inProcess(old)
+				c := newClient(t, dischargehttp.ClientOptions{Identity: as("ann"), Base: roundTripper(func(r *http.Request) (*http.Response, error) {
+					return base.RoundTrip(r)
+				})}, home)
+				w := newOrders(t).wallet(t, thirdparty.NewCaveat(s.Party(home), isMember))
+				ask := func(ctx context.Context) chan error {
+					done := make(chan error, 1)
+					go func() {
+						_, err := c.Discharge(ctx, w)
+						done <- err
+					}()
+					synctest.Wait()
+					return done
+				}
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				before := ask(ctx)
+				c.Forget("ann")
+				base = inProcess(young)
+				since := ask(t.Context())
+				if givesUp {
+					cancel()
+					require.ErrorIs(t, received(t, before), context.Canceled)
+				} else {
+					old.answer()
+					require.NoError(t, received(t, before))
+				}
+				synctest.Wait()
+				sharing := ask(t.Context())
+				young.answer()
+				require.NoError(t, received(t, since))
+				require.NoError(t, received(t, sharing))
+				require.NoError(t, received(t, ask(t.Context())), "what is kept")
+				require.EqualValues(t, 1, young.requests.Load())
+			})
+		})
+	}
+}
+
 // gate is a third party that answers when the test lets it.
 type gate struct {
 	http.Handler
