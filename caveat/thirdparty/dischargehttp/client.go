@@ -136,7 +136,8 @@ func NewClient(locations []string, options ClientOptions) (*Client, error) {
 // there is no wallet, and the error is an [*Error] that says of which third party: that of the first such caveat.
 //
 // Up to eight discharges are asked for at the same time, or one if there are Interactors. Those that a discharge needs
-// itself are asked for when all others are there.
+// itself are asked for when all others are there. Where one is refused, others may have been asked for in vain, and
+// whoever was to act for them.
 func (c *Client) Discharge(ctx context.Context, w macaroon.Wallet) (macaroon.Wallet, error) {
 	return c.gather(ctx, w, nil, anyAge)
 }
