@@ -36,6 +36,17 @@ func tell(t testing.TB, format string, args ...any) {
 	}
 }
 
+// requireSameIdentity compares what decisions say of who presented a token.
+func requireSameIdentity(t testing.TB, got, want *verifier.Verified) {
+	t.Helper()
+	require.Equal(t, want.Subject(), got.Subject())
+	require.Equal(t, want.KeyID(), got.KeyID())
+	require.Equal(t, want.TokenID(), got.TokenID())
+	require.Equal(t, want.IssuedAt(), got.IssuedAt())
+	require.Equal(t, want.Foreign(), got.Foreign())
+	require.Equal(t, attributes(want), attributes(got))
+}
+
 // service is a verifier with its keys, for tokens that are good in every respect
 // until a test spoils one.
 type service struct {

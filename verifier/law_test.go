@@ -116,12 +116,7 @@ func law(t *testing.T, s service, condition, operation, method, path string, var
 		}
 		less, err := v.Verify(ctx, without[i], operation, facts)
 		require.NoError(t, err, "appending %q granted %q", condition, operation)
-		require.Equal(t, less.Subject(), more.Subject())
-		require.Equal(t, less.KeyID(), more.KeyID())
-		require.Equal(t, less.TokenID(), more.TokenID())
-		require.Equal(t, less.IssuedAt(), more.IssuedAt())
-		require.Equal(t, less.Foreign(), more.Foreign())
-		require.Equal(t, attributes(less), attributes(more))
+		requireSameIdentity(t, more, less)
 		if less.Expiry().IsZero() {
 			continue
 		}
