@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -22,14 +21,6 @@ import (
 
 // keptChanges is how many changes the log of a list keeps.
 const keptChanges = 1 << 14
-
-// skipMany skips a test that writes more rows than a log keeps changes, time and again, where the race detector makes
-// that slow: in SQLite, which is Go, unless all is to be tested at full size.
-func (s sqlServer) skipMany(t *testing.T) {
-	if s.dialect == sqlstore.SQLite && os.Getenv("AMARETTI_LONG") == "" {
-		t.Skip("slow in SQLite under the race detector: set AMARETTI_LONG")
-	}
-}
 
 // number asks the database for a number.
 func number(t *testing.T, db *sql.DB, query string) (n int) {
@@ -76,7 +67,6 @@ func TestRevocationSQLKeepsSoManyChanges(t *testing.T) {
 // list has. That is so also for who knows no change of the log before.
 func TestRevocationSQLBeginsAnew(t *testing.T) {
 	onDatabases(t, func(t *testing.T, server sqlServer) {
-		server.skipMany(t)
 		s, other, db := server.revocations(t, ""), server.revocations(t, "other"), server.open(t)
 		begun := changesOf(t, other, revocation.Cursor{}).To
 		require.NoError(t, s.Revoke(t.Context(), revocation.Key("kept"), time.Time{}, ""))
@@ -194,7 +184,6 @@ func TestRevocationSQLAllOrNothing(t *testing.T) {
 				}
 				exec(fmt.Sprintf(`UPDATE amaretti_revoked_log SET seq = seq + %d`, keptChanges))
 				if row.many {
-					server.skipMany(t)
 					exec(fmt.Sprintf(`WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < %d)
 						INSERT INTO amaretti_revoked SELECT 'default', 'key ' || i, 1, '', '', 1 FROM n`, keptChanges))
 				}
