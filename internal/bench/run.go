@@ -146,7 +146,7 @@ func newOps(c contender, requests int) (map[string]func() error, error) {
 // other processes get, so that most batches run undisturbed even on a busy machine.
 const slice = time.Millisecond
 
-// heap is about that of a small service, in bytes. A process with next to none that collects before each batch
+// heap is about that of a small service, in bytes. A process with next to none that collects before each work
 // gives its pages back in between, and whoever allocates then pays the kernel for getting them again.
 const heap = 64 << 20
 
