@@ -3,6 +3,7 @@
 package macaroon_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -13,7 +14,7 @@ import (
 func TestAllocations(t *testing.T) {
 	m := mustNew(t, "key", "id", "location", many(5)...)
 	crowded := mustNew(t, "key", "id", "location", many(20)...)
-	encoded := text(t, m)
+	encoded, long := text(t, m), macaroon.Caveat(macaroon.Condition(strings.Repeat("x", 4<<10)))
 	sink := 0
 	for _, row := range []struct {
 		name string
@@ -30,6 +31,10 @@ func TestAllocations(t *testing.T) {
 		}},
 		{"attenuate what has many", 2, func() {
 			next, _ := crowded.Attenuate(macaroon.Condition("a"))
+			sink += next.Inspect().Caveats().Len()
+		}},
+		{"attenuate that by a long one", 2, func() {
+			next, _ := crowded.Attenuate(long)
 			sink += next.Inspect().Caveats().Len()
 		}},
 		{"encode", 1, func() { s, _ := m.Encode(); sink += len(s) }},

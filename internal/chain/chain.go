@@ -36,23 +36,21 @@ func DeriveKey(rootKey []byte) (key [Size]byte) {
 
 const (
 	blockSize    = sha256.BlockSize // RFC 2104's B
-	smallMessage = 192              // most conditions fit: no allocation, little to clear
-	largeMessage = 4 << 10          // the default limit of a condition: one allocation for the rest
+	smallMessage = 192              // most conditions fit: little to clear
+	largeMessage = 4 << 10          // the default limit of a condition
 )
 
 // A Hasher computes links. It owns the scratch space that they need, so that a
-// walk over a whole chain allocates nothing for conditions of ordinary size and
-// once for longer ones. The zero Hasher is ready; it must not be used
-// concurrently, and it is left with key material in it, so it belongs on the
-// stack.
+// walk over a whole chain allocates nothing for conditions of up to 4 KiB. The
+// zero Hasher is ready; it must not be used concurrently, and it is left with
+// key material in it, so it belongs on the stack.
 //
 // HMAC under a 32-byte key is SHA-256 twice, each time over a block made of key
 // and padding followed by the message (RFC 2104). Every link has a new key, so
 // there is no state worth keeping between links, and crypto/hmac, which is built
 // for long-lived keys, would spend more on its set-up than on hashing.
 type Hasher struct {
-	small [blockSize + smallMessage]byte // a block for the key, and a message behind it
-	large []byte                         // the same for longer messages
+	inner [blockSize + smallMessage]byte // a block for the key, and a message behind it
 	outer [blockSize + Size]byte         // a block for the key, and the sum of the above
 	links int
 }
@@ -89,27 +87,24 @@ func (h *Hasher) Bind(primary, discharge *[Size]byte) {
 }
 
 func (h *Hasher) mac(out, key *[Size]byte, message string) {
-	inner := h.scratch(blockSize + len(message))
-	copy(inner[blockSize:], message)
-	h.sum(out, key, inner)
+	if len(message) > smallMessage {
+		h.macLong(out, key, message)
+		return
+	}
+	h.sum(out, key, append(h.inner[:blockSize], message...))
+}
+
+// macLong is mac with room of its own: on the stack, which only a long message takes and
+// clears, or for one of more than 4 KiB on the heap.
+//
+//go:noinline
+func (h *Hasher) macLong(out, key *[Size]byte, message string) {
+	var room [blockSize + largeMessage]byte
+	h.sum(out, key, append(room[:blockSize], message...))
 }
 
 func (h *Hasher) macPair(out, key, a, b *[Size]byte) {
-	inner := h.scratch(blockSize + 2*Size)
-	copy(inner[blockSize:], a[:])
-	copy(inner[blockSize+Size:], b[:])
-	h.sum(out, key, inner)
-}
-
-// scratch gives so many bytes, which hold what the last link left there.
-func (h *Hasher) scratch(n int) []byte {
-	if n <= len(h.small) {
-		return h.small[:n]
-	}
-	if n > len(h.large) {
-		h.large = make([]byte, max(n, blockSize+largeMessage))
-	}
-	return h.large[:n]
+	h.sum(out, key, append(append(h.inner[:blockSize], a[:]...), b[:]...))
 }
 
 // sum completes an HMAC, given a message behind a block for the key. out may be key.
